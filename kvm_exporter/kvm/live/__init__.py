@@ -1,0 +1,1 @@
+"""The edges to a running kernel: the only rooms that call it."""

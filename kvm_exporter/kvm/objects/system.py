@@ -1,0 +1,63 @@
+"""What must an operating system's folder offer?  The one interface behind every Kvm."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Protocol
+
+from kvm_exporter.kvm.objects.model import (
+    CpuTimes,
+    KernelCounters,
+    LoadAverage,
+    Memory,
+    OpenFile,
+    Process,
+    ProcOp,
+    SwapActivity,
+    SwapDevice,
+    Uname,
+)
+
+
+class System(Protocol):
+    """The objects of one kernel.  Each method may raise KvmError; a missing field is None."""
+
+    @property
+    def name(self) -> str:
+        """``freebsd`` or ``linux``."""
+
+    @property
+    def page_size(self) -> int:
+        """Bytes in a page of memory."""
+
+    def load_average(self) -> LoadAverage: ...
+
+    def swap_devices(self) -> tuple[SwapDevice, ...]: ...
+
+    def swap_activity(self) -> SwapActivity: ...
+
+    def cpu_times(self) -> CpuTimes: ...
+
+    def cpu_times_per_cpu(self) -> tuple[CpuTimes, ...]: ...
+
+    def memory(self) -> Memory: ...
+
+    def kernel(self) -> KernelCounters: ...
+
+    def uname(self) -> Uname: ...
+
+    def processes(
+        self, fields: Collection[str] | None, op: ProcOp, arg: int, threads: bool
+    ) -> Iterator[Process]:
+        """Processes chosen by ``op`` and ``arg``; None ``fields`` means every field.
+
+        Fields that were not asked for may be None.  ``threads`` gives a row a thread.
+        """
+
+    def arguments(self, pid: int) -> tuple[str, ...]: ...
+
+    def environment(self, pid: int) -> tuple[str, ...]: ...
+
+    def executable(self, pid: int) -> str | None: ...
+
+    def open_files(self, pid: int | None) -> Iterator[OpenFile]: ...
