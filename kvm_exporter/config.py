@@ -1,4 +1,4 @@
-"""What did the user ask for?  YAML becomes frozen values; every error names file:line and the key."""
+"""What did the user ask for?  YAML becomes frozen values; errors name file:line and the key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is a metric?  Plain values between collectors, which make them, and outputs, which send them."""
+"""What is a metric?  Plain values: collectors make them, outputs send them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Metric:
     """One row of a metric table.
 
     ``name`` is the sample name as Prometheus stores it: a counter ends in ``_total``, an info in
-    ``_info``.  ``unit`` is OpenMetrics's unit (``seconds``, ``bytes``) and then the name carries it.
+    ``_info``.  ``unit`` is OpenMetrics's unit (``seconds``, ``bytes``); the name then carries it.
     """
 
     name: str

@@ -17,7 +17,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All collectors' last word.  ``time_seconds`` is Unix time; self-metrics are the part ``exporter``."""
+    """All collectors' last word at Unix time ``time_seconds``.
+
+    Self-metrics are the part named ``exporter``.
+    """
 
     time_seconds: float
     parts: tuple[Part, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import TracebackType
+from typing import Self
 
 from kvm_exporter.kvm.errors import Unsupported
 from kvm_exporter.kvm.live.tally import Tally
@@ -28,7 +29,7 @@ class Kvm:
         self._symbols = symbols
         self._tally = tally
 
-    def __enter__(self) -> Kvm:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -52,7 +53,7 @@ class Kvm:
         return self.system.load_average()
 
     def swap_devices(self) -> tuple[model.SwapDevice, ...]:
-        """Every swap device, in the kernel's order; empty where there is none (kvm_getswapinfo(3))."""
+        """Every swap device, in the kernel's order; often none (kvm_getswapinfo(3))."""
         return self.system.swap_devices()
 
     def swap_activity(self) -> model.SwapActivity:
@@ -115,7 +116,7 @@ class Kvm:
         return self._symbols.lookup(names)
 
     def read(self, address: int, length: int) -> bytes:
-        """Kernel memory at a virtual address; short where the next page is missing (kvm_read(3))."""
+        """Kernel memory at a virtual address; short where a page is missing (kvm_read(3))."""
         return self._memory.read(address, length)
 
     def write(self, address: int, data: bytes) -> int:
@@ -123,13 +124,12 @@ class Kvm:
         return self._memory.write(address, data)
 
 
-def open(  # noqa: A001 - the module is a namespace: kvm.open(), as in kvm(3)
-    kernel: str | None = None, core: str | None = None, *, write: bool = False
-) -> Kvm:
-    """Open the running kernel (kvm_open(3)).
+def open(core: str | None = None, *, write: bool = False) -> Kvm:  # noqa: A001 - kvm.open()
+    """Open the running kernel (kvm_open(3)); ``core`` is its memory device, None the usual one.
 
-    ``kernel`` is the kernel file whose symbols are wanted (None: the running one's own).  Errors:
-    Unsupported for a crash dump, which this version cannot read, and on other systems.
+    Device files are opened at the first read, so a handle costs no privilege.  ``/dev/null`` as
+    ``core`` means: never read memory.  Errors: Unsupported for a crash dump, which this version
+    cannot read, and on other systems.
     """
     if core not in LIVE_CORES:
         raise Unsupported(f"{core}: reading crash dumps is not there yet; leave the core out")
@@ -138,7 +138,5 @@ def open(  # noqa: A001 - the module is a namespace: kvm.open(), as in kvm(3)
     elif sys.platform == "linux":
         from kvm_exporter.kvm.objects.linux import open_live  # noqa: PLC0415
     else:
-        raise Unsupported(
-            f"no live kernel interface for {sys.platform}; FreeBSD and Linux have one"
-        )
+        raise Unsupported(f"{sys.platform}: a live kernel can be read on FreeBSD and Linux only")
     return Kvm(*open_live(core, write=write))

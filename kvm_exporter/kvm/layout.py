@@ -14,7 +14,7 @@ from kvm_exporter.kvm.errors import TypeMissing
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Where a member lies: ``offset`` in bytes, ``code`` as in the struct module (``16s``, ``q``)."""
+    """Where a member lies: ``offset`` in bytes, ``code`` as in the struct module (``16s``)."""
 
     offset: int
     code: str
