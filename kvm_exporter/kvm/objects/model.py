@@ -95,7 +95,8 @@ class Memory:
     ``queues``: bytes by queue (FreeBSD active, inactive, laundry, wired, free …; Linux free and
     the LRU lists).  ``fields``: every further figure under the kernel's own name (Linux
     meminfo), in bytes.  ``counters``: events since boot under the kernel's own name (FreeBSD
-    vm.stats.vm v_*, Linux vmstat), unitless or pages.
+    vm.stats.vm v_*, Linux vmstat); these only rise.  ``levels``: what can fall, under the kernel's
+    own name and in its own unit, mostly pages (FreeBSD v_free_target, Linux vmstat's nr_*).
     """
 
     size_bytes: int | None
@@ -103,6 +104,7 @@ class Memory:
     queues: dict[str, int]
     fields: dict[str, int]
     counters: dict[str, int]
+    levels: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)

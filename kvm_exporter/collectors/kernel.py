@@ -1,0 +1,63 @@
+"""What has the kernel as a whole done since boot, and how full are its tables?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import astuple, fields
+
+from kvm_exporter.collectors import Collector, NoOptions
+from kvm_exporter.kvm import Kvm
+from kvm_exporter.kvm.objects.model import Uname
+from kvm_exporter.metric import Family, Kind, Metric
+
+ROWS: tuple[tuple[str, str, Kind, str], ...] = (
+    # KernelCounters field, metric name after kvm_, kind, help
+    ("context_switches", "context_switches_total", "counter", "Context switches since boot"),
+    ("interrupts", "interrupts_total", "counter", "Device interrupts since boot"),
+    ("soft_interrupts", "soft_interrupts_total", "counter", "Software interrupts since boot"),
+    ("traps", "traps_total", "counter", "Traps (faults and the like) since boot"),
+    ("system_calls", "system_calls_total", "counter", "System calls since boot"),
+    ("forks", "forks_total", "counter", "Processes and threads forked since boot"),
+    ("boot_time_seconds", "boot_time_seconds", "gauge", "Unix time of the boot"),
+    ("processes_running", "runnable_threads", "gauge", "Threads running or ready to run"),
+    ("processes_blocked", "blocked_threads", "gauge", "Threads waiting for a disk or a page"),
+    ("open_files", "open_files", "gauge", "Open files of the whole system"),
+    ("max_files", "max_files", "gauge", "Limit of open files"),
+    ("vnodes", "vnodes", "gauge", "Vnodes (Linux: inodes) that are allocated"),
+    ("max_vnodes", "max_vnodes", "gauge", "Limit of vnodes"),
+    ("max_processes", "max_processes", "gauge", "Limit of processes (Linux: of process ids)"),
+    ("max_threads", "max_threads", "gauge", "Limit of threads"),
+)
+METRICS = tuple(
+    (
+        field,
+        Metric(
+            f"kvm_{name}",
+            kind,
+            f"{text}, by kvm(3).",
+            unit="seconds" if name.endswith("_seconds") else "",
+        ),
+    )
+    for field, name, kind, text in ROWS
+)
+UNAME = Metric(
+    "kvm_uname_info",
+    "info",
+    "Name and version of the kernel, by kvm(3).",
+    tuple(field.name for field in fields(Uname)),
+)
+
+
+def collect(kvm: Kvm) -> Iterable[Family]:
+    """Each row whose number this kernel has, and the kernel's name."""
+    counters = kvm.kernel()
+    yield from (metric.single(getattr(counters, field)) for field, metric in METRICS)
+    yield UNAME.family([(astuple(kvm.uname()), 1)])
+
+
+COLLECTOR = Collector(
+    start=lambda _options: collect,
+    options=NoOptions,
+    metrics=(*(metric for _, metric in METRICS), UNAME),
+    help="kernel-wide counters, table sizes and version",
+)
