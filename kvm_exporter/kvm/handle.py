@@ -44,6 +44,11 @@ class Kvm:
         """Give back every file; the handle is of no use afterwards (kvm_close(3))."""
         self._memory.close()
 
+    @property
+    def symbols(self) -> Symbols:
+        """Where names are looked up (kvm_dpcpu_setcpu chooses a CPU there)."""
+        return self._symbols
+
     def refusals(self) -> Mapping[tuple[str, str], int]:
         """Reads that the kernel refused or failed so far: (source, errno name) → count."""
         return self._tally.counts()

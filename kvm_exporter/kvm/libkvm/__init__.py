@@ -1,0 +1,1 @@
+"""How are kvm(3)'s functions served?  A file a subject; compat.py gathers their names."""

@@ -1,0 +1,98 @@
+"""What is a kvm_t?  An open kernel, its last error, and who is told of errors.
+
+libkvm has two ways of failing (_kvm_err and _kvm_syserr of lib/libkvm/kvm_private.c), told apart
+here by the exception: one that an OSError caused reads ``function: strerror``, any other is its
+own text.  Each call starts with a clean error, so a text is never a stale one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from types import TracebackType
+
+from kvm_exporter.kvm.errors import Fault, KvmError, Unsupported
+from kvm_exporter.kvm.handle import Kvm
+
+
+class Descriptor:
+    """kvm(3)'s ``kvm_t``; made by kvm_open and its kin, or around a Kvm that is already open.
+
+    ``program``: errors go to standard error behind that name, as kvm_open's errstr wants it;
+    None stores them for kvm_geterr.  ``memoryless``: opened with /dev/null as its core.
+    """
+
+    def __init__(
+        self,
+        kvm: Kvm,
+        program: str | None = None,
+        *,
+        writable: bool = False,
+        memoryless: bool = False,
+    ) -> None:
+        self.kvm = kvm
+        self.program = program
+        self.writable = writable
+        self.memoryless = memoryless
+        self.error = ""
+
+    def fail(self, text: str) -> None:
+        """Report an error as _kvm_err does."""
+        if self.program is None:
+            self.error = text
+        else:
+            tell(self.program, text)
+
+    def fail_with(self, function: str, number: int) -> None:
+        """Report an errno as _kvm_syserr does."""
+        self.fail(f"{function}: {os.strerror(number)}")
+
+    def reporting(self, function: str) -> Reporting:
+        """A block whose KvmError is reported and ends it.
+
+        Unsupported passes where it means this library; what the kernel has not got (ENOENT behind
+        it) is reported like any other error.
+        """
+        self.error = ""
+        return Reporting(self, function)
+
+
+class Reporting:
+    """See Descriptor.reporting: what follows the block is the failed function's return."""
+
+    def __init__(self, kd: Descriptor, function: str) -> None:
+        self._kd = kd
+        self._function = function
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, KvmError):
+            return False
+        number = errno_of(error)
+        if number is None and isinstance(error, Unsupported):
+            return False
+        if number is None:
+            self._kd.fail(str(error))
+        else:
+            self._kd.fail_with(self._function, number)
+        return True
+
+
+def errno_of(error: KvmError) -> int | None:
+    """The errno behind an error; None where it is not the operating system's."""
+    if isinstance(error.__cause__, OSError):
+        return error.__cause__.errno
+    return errno.EFAULT if isinstance(error, Fault) else None
+
+
+def tell(program: str, text: str) -> None:
+    """One line on standard error, as perror(3) has it."""
+    sys.stderr.write(f"{program}: {text}\n")

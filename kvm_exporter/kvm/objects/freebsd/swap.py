@@ -1,0 +1,83 @@
+"""What swap devices does FreeBSD have, and how much goes in and out?
+
+1. vm.swap_info.N answers struct xswdev for N = 0, 1 … and ENOENT past the last.
+2. Sizes are pages.  libkvm leaves out the first vm.dmmax pages of each device, pstat(8) does not:
+   ``usable_bytes`` is libkvm's figure, ``size_bytes`` pstat's.  libkvm's subtraction goes below
+   zero for a tiny device; here it stops there.
+3. Swap over NFS has no device number (NODEV).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kvm_exporter.kvm.errors import FormatError
+from kvm_exporter.kvm.objects.freebsd.answers import Answers
+from kvm_exporter.kvm.objects.model import SwapActivity, SwapDevice
+
+DeviceName = Callable[[int], str]
+"""devname_r(3): ``vtbd4`` for a device number, ``#C:0x…`` for one that has no name."""
+
+VERSION = 2
+"""XSWDEV_VERSION (sys/vm/vm_param.h)."""
+
+NODEV = 2**64 - 1
+"""sys/sys/param.h: (dev_t)-1."""
+
+MAX_DEVICES = 4096
+"""More than anyone has: the bound of the loop over a kernel's answers."""
+
+MEMBERS = ("xsw_version", "xsw_dev", "xsw_flags", "xsw_nblks", "xsw_used")
+
+
+def from_live(answers: Answers, page_size: int, device_name: DeviceName) -> tuple[SwapDevice, ...]:
+    """Every device in the kernel's order.  FormatError for a struct of another release."""
+    skipped = answers.number("vm.dmmax") or 0
+    devices = []
+    for index in range(MAX_DEVICES):
+        raw = answers.listed("vm.swap_info", index)
+        if raw is None:
+            break
+        row = answers.record(f"vm.swap_info.{index}", raw, "xswdev", MEMBERS)
+        if row["xsw_version"] != VERSION:
+            raise FormatError(
+                f"sysctl vm.swap_info.{index}: version {row['xsw_version']} of struct xswdev, "
+                f"where this program knows version {VERSION}"
+            )
+        devices.append(_device(row, page_size, skipped, device_name))
+    return tuple(devices)
+
+
+def _device(
+    row: dict[str, int], page_size: int, skipped: int, device_name: DeviceName
+) -> SwapDevice:
+    number, pages = row["xsw_dev"], row["xsw_nblks"]
+    return SwapDevice(
+        name=_name(number, device_name),
+        size_bytes=pages * page_size,
+        used_bytes=row["xsw_used"] * page_size,
+        usable_bytes=max(pages - skipped, 0) * page_size,
+        flags=row["xsw_flags"],
+        device=None if number == NODEV else number,
+    )
+
+
+def _name(number: int, device_name: DeviceName) -> str:
+    if number == NODEV:
+        return "[NFS swap]"
+    name = device_name(number)
+    return name if name.startswith("#") else f"/dev/{name}"
+
+
+def activity_from_live(answers: Answers, page_size: int) -> SwapActivity:
+    """vm.stats.vm: pages moved, here as bytes, and the operations that moved them."""
+    return SwapActivity(
+        in_bytes=_bytes(answers.number("vm.stats.vm.v_swappgsin"), page_size),
+        out_bytes=_bytes(answers.number("vm.stats.vm.v_swappgsout"), page_size),
+        in_operations=answers.number("vm.stats.vm.v_swapin"),
+        out_operations=answers.number("vm.stats.vm.v_swapout"),
+    )
+
+
+def _bytes(pages: int | None, page_size: int) -> int | None:
+    return None if pages is None else pages * page_size

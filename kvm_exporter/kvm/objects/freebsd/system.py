@@ -1,0 +1,103 @@
+"""What does a running FreeBSD tell?  System, subject by subject."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from kvm_exporter.kvm.live.sysctl import Sysctl
+from kvm_exporter.kvm.live.tally import Tally
+from kvm_exporter.kvm.objects import model
+from kvm_exporter.kvm.objects.freebsd import (
+    args,
+    cptime,
+    files,
+    kernel,
+    loadavg,
+    memory,
+    procs,
+    swap,
+    uname,
+)
+from kvm_exporter.kvm.objects.freebsd.answers import Answers
+
+
+class FreeBSDLive:
+    """A running FreeBSD (objects/system.py's System), asked through ``sysctl``.
+
+    ``device_name`` names a device number (devname_r(3)); what the kernel refuses is counted in
+    ``tally``.  Errors: Unsupported for an architecture whose structs are not known.
+    """
+
+    name = "freebsd"
+
+    def __init__(self, sysctl: Sysctl, device_name: swap.DeviceName, tally: Tally) -> None:
+        self._sysctl = sysctl
+        self._device_name = device_name
+        self._tally = tally
+        self._answers = Answers(sysctl, tally)
+        self._page_size = self._answers.required_number("hw.pagesize")
+
+    @property
+    def sysctl(self) -> Sysctl:
+        """The edge itself, for what is no object of its own (kvm_kerndisp, kvm_getcptime)."""
+        return self._sysctl
+
+    @property
+    def page_size(self) -> int:
+        """hw.pagesize."""
+        return self._page_size
+
+    def load_average(self) -> model.LoadAverage:
+        """As loadavg.from_live."""
+        return loadavg.from_live(self._answers)
+
+    def swap_devices(self) -> tuple[model.SwapDevice, ...]:
+        """As swap.from_live."""
+        return swap.from_live(self._answers, self._page_size, self._device_name)
+
+    def swap_activity(self) -> model.SwapActivity:
+        """As swap.activity_from_live."""
+        return swap.activity_from_live(self._answers, self._page_size)
+
+    def cpu_times(self) -> model.CpuTimes:
+        """As cptime.from_live."""
+        return cptime.from_live(self._answers)
+
+    def cpu_times_per_cpu(self) -> tuple[model.CpuTimes, ...]:
+        """As cptime.per_cpu_from_live."""
+        return cptime.per_cpu_from_live(self._answers)
+
+    def memory(self) -> model.Memory:
+        """As memory.from_live."""
+        return memory.from_live(self._answers, self._page_size)
+
+    def kernel(self) -> model.KernelCounters:
+        """As kernel.from_live."""
+        return kernel.from_live(self._answers)
+
+    def uname(self) -> model.Uname:
+        """As uname.from_live."""
+        return uname.from_live(self._answers)
+
+    def processes(
+        self, fields: Collection[str] | None, op: model.ProcOp, arg: int, threads: bool
+    ) -> Iterator[model.Process]:
+        """As procs.from_live."""
+        machine = self._answers.machine
+        return procs.from_live(self._sysctl, machine, self._tally, fields, op, arg, threads)
+
+    def arguments(self, pid: int) -> tuple[str, ...]:
+        """As args.arguments."""
+        return args.arguments(self._sysctl, self._tally, pid)
+
+    def environment(self, pid: int) -> tuple[str, ...]:
+        """As args.environment."""
+        return args.environment(self._sysctl, self._tally, pid)
+
+    def executable(self, pid: int) -> str | None:
+        """As args.executable."""
+        return args.executable(self._sysctl, self._tally, pid)
+
+    def open_files(self, pid: int | None) -> Iterator[model.OpenFile]:
+        """As files.from_live."""
+        return files.from_live(self._sysctl, self._answers.machine, self._tally, pid)

@@ -1,0 +1,169 @@
+"""Is kernel memory read from an ELF core, and is a hostile one refused?"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import pytest
+from forge import kcore as forge
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvm_exporter.kvm.errors import AccessDenied, Fault, FormatError, KvmError, Unsupported
+from kvm_exporter.kvm.live.kcore import Kcore, segments
+
+BASE = {64: 0xFFFFFFFF81000000, 32: 0xC1000000}
+FORMS = [(bits, order) for bits in (32, 64) for order in "<>"]
+
+
+def opened(tmp_path: Path, data: bytes) -> Kcore:
+    """A reader of a file with that content."""
+    path = tmp_path / "kcore"
+    path.write_bytes(data)
+    return Kcore(str(path))
+
+
+@pytest.mark.parametrize(("bits", "order"), FORMS)
+@pytest.mark.parametrize("header_at", [None, 300])
+def test_any_class_and_byte_order(
+    tmp_path: Path, bits: int, order: str, header_at: int | None
+) -> None:
+    """Bytes at an address are those the segment holds there, wherever the headers lie."""
+    data = bytes(range(256))
+    base = BASE[bits]
+    file = forge.core([(0x1000, b"low"), (base, data)], bits=bits, order=order, header_at=header_at)
+    memory = opened(tmp_path, file)
+    assert memory.read(base, 256) == data
+    assert memory.read(base + 250, 3) == b"\xfa\xfb\xfc"
+    assert memory.read(0x1000, 3) == b"low"
+    memory.close()
+
+
+def test_neighbouring_segments_are_read_as_one(tmp_path: Path) -> None:
+    """A read goes on where the next segment begins, and is short where none does."""
+    memory = opened(tmp_path, forge.core([(0x1000, b"a" * 10), (0x100A, b"b" * 10)]))
+    assert memory.read(0x1008, 4) == b"aabb"
+    assert memory.read(0x1008, 1000) == b"aa" + b"b" * 10
+    assert memory.read(0x1000, 0) == b""
+    memory.close()
+
+
+def test_a_long_read_is_whole(tmp_path: Path) -> None:
+    """More than one piece at a time is put together."""
+    data = os.urandom(3 * 2**20 + 5)
+    memory = opened(tmp_path, forge.core([(0x1000, data)]))
+    assert memory.read(0x1001, len(data)) == data[1:]
+    memory.close()
+
+
+@pytest.mark.parametrize("address", [0, 0xFFF, 0x100A, 2**64 - 1, 2**70, -1])
+def test_an_address_in_no_segment_is_a_fault(tmp_path: Path, address: int) -> None:
+    """p_memsz is no promise of bytes; the fault carries the address."""
+    memory = opened(tmp_path, forge.core([(0x1000, b"a" * 10)]))
+    with pytest.raises(Fault, match=r"in none of the 1 segments") as caught:
+        memory.read(address, 1)
+    assert caught.value.address == address
+    memory.close()
+
+
+def test_overlapping_segments_are_both_read(tmp_path: Path) -> None:
+    """An address in the rest of a segment that a shorter one overlaps is found."""
+    memory = opened(tmp_path, forge.core([(0x1000, b"a" * 100), (0x1010, b"b" * 4)]))
+    assert memory.read(0x1050, 2) == b"aa"
+    memory.close()
+
+
+def test_segments_that_come_later_are_seen(tmp_path: Path) -> None:
+    """A module that was loaded since is found by reading the headers once more."""
+    memory = opened(tmp_path, forge.core([(0x1000, b"old")]))
+    with pytest.raises(Fault):
+        memory.read(0x2000, 3)
+    (tmp_path / "kcore").write_bytes(forge.core([(0x1000, b"old"), (0x2000, b"new")]))
+    assert memory.read(0x2000, 3) == b"new"
+    memory.close()
+
+
+def test_nothing_is_opened_before_the_first_read(tmp_path: Path) -> None:
+    """A handle costs no privilege and no descriptor; after close it gives none back."""
+    before = os.listdir("/proc/self/fd")
+    memory = opened(tmp_path, forge.core([(0x1000, b"a")]))
+    assert os.listdir("/proc/self/fd") == before
+    memory.read(0x1000, 1)
+    memory.close()
+    memory.close()
+    assert os.listdir("/proc/self/fd") == before
+    with pytest.raises(KvmError, match="closed"):
+        memory.read(0x1000, 1)
+
+
+def test_a_missing_file_names_the_option(tmp_path: Path) -> None:
+    """A kernel without kcore says so."""
+    with pytest.raises(Unsupported, match="CONFIG_PROC_KCORE"):
+        Kcore(str(tmp_path / "absent")).read(0, 1)
+
+
+def test_a_refused_file_names_the_capability(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permission denied says what it takes."""
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(AccessDenied, match="CAP_SYS_RAWIO"):
+        Kcore().read(0, 1)
+
+
+def test_writing_is_not_there(tmp_path: Path) -> None:
+    """Linux has no way to write."""
+    with pytest.raises(Unsupported, match="read-only"):
+        opened(tmp_path, b"").write(0x1000, b"x")
+
+
+@pytest.mark.parametrize(("bits", "order"), FORMS)
+def test_a_truncated_file_is_an_error(tmp_path: Path, bits: int, order: str) -> None:
+    """Cut anywhere in its headers it is a FormatError; in its data, a Fault."""
+    whole = forge.core([(0x1000, b"abcd")], bits=bits, order=order, note=b"")
+    for length in range(len(whole) - 4):
+        with pytest.raises(FormatError):
+            opened(tmp_path, whole[:length]).read(0x1000, 4)
+    memory = opened(tmp_path, whole[:-2])
+    assert memory.read(0x1000, 4) == b"ab"
+    with pytest.raises(Fault, match="ends before it"):
+        memory.read(0x1002, 2)
+    memory.close()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        forge.file_header(64, "<", 64, 0xFFFF),
+        forge.file_header(64, "<", 64, 1, size=8),
+        forge.file_header(64, "<", 2**63, 1),
+        forge.file_header(64, "<", 2**63 - 1, 1),
+        forge.file_header(64, "<", 64, 1) + forge.program(64, "<", 1, 2**63, 0x1000, 4),
+        forge.file_header(64, "<", 64, 1) + forge.program(64, "<", 1, 64, 0x1000, 2**63),
+        b"\x7fELF" + bytes(60),
+        b"MZ" + bytes(100),
+    ],
+)
+def test_a_hostile_header_is_an_error(tmp_path: Path, header: bytes) -> None:
+    """Counts, sizes and offsets beyond any file are refused before they are used."""
+    memory = opened(tmp_path, header)
+    with pytest.raises(FormatError):
+        memory.read(0x1000, 4)
+    memory.close()
+
+
+@given(st.binary(max_size=400), st.sampled_from(FORMS), st.binary(max_size=64))
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_give_segments_or_a_kvm_error(
+    noise: bytes, form: tuple[int, str], patch: bytes
+) -> None:
+    """Neither noise nor a header written over raises anything else."""
+    bits, order = form
+    whole = forge.core([(0x1000, b"abcd")], bits=bits, order=order)
+    for data in (noise, whole[:8] + patch + whole[8 + len(patch) :], whole[: 60 + len(noise)]):
+        with contextlib.suppress(KvmError):
+            segments(lambda offset, length, data=data: data[offset : offset + length], "forged")

@@ -1,0 +1,353 @@
+"""Does this machine's /proc say to us what it says to others?
+
+The other reading is psutil's, the C library's, or what a child that we start was told to be.
+What moves is read before and after ours, and ours must lie between.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+
+from kvm_exporter.kvm.errors import AccessDenied, ProcessGone, Unsupported
+from kvm_exporter.kvm.live.kcore import Kcore
+from kvm_exporter.kvm.live.procfs import Procfs
+from kvm_exporter.kvm.live.tally import Tally
+from kvm_exporter.kvm.memory import Memory, Symbols
+from kvm_exporter.kvm.objects.linux import LinuxLive, open_live
+from kvm_exporter.kvm.objects.model import Process, ProcOp
+from kvm_exporter.kvm.objects.system import System
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the live Linux kernel")
+
+CHILD = """
+import os, resource, signal, sys, threading
+resource.setrlimit(resource.RLIMIT_NOFILE, (123, 123))
+kept = [open(os.environ["FORGED_FILE"], "rb") for _ in range(3)]
+kept[0].seek(5)
+for _ in range(2):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+sum(range(3_000_000))
+print("ready", flush=True)
+sys.stdin.read()
+os._exit(0)
+"""
+
+
+class Child(NamedTuple):
+    """A process that we know: it waits until its standard input is closed."""
+
+    pid: int
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    file: Path
+
+
+@pytest.fixture(scope="module")
+def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
+    """A python with two more threads, three descriptors of one file, and a limit of 123."""
+    file = tmp_path_factory.mktemp("child") / "a file"
+    file.write_bytes(b"0123456789")
+    arguments = (sys.executable, "-I", "-c", CHILD, "", "a b", "ü", "")
+    environment = {"FORGED_FILE": str(file), "EMPTY": "", "SIGN": "a=b"}
+    with subprocess.Popen(
+        arguments,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield Child(process.pid, arguments, environment, file)
+        process.kill()
+
+
+@pytest.fixture
+def system() -> System:
+    """The running kernel."""
+    return open_live(None, write=False)[0]
+
+
+def one(system: System, pid: int, *fields: str) -> Process:
+    """The row of one process."""
+    (row,) = system.processes(fields or None, ProcOp.PID, pid, False)
+    return row
+
+
+def bracketed(ours: Callable[[], Any], theirs: Callable[[], Any]) -> tuple[Any, Any, Any]:
+    """Their value, ours, and theirs again."""
+    before = theirs()
+    value = ours()
+    return before, value, theirs()
+
+
+def test_load(system: System) -> None:
+    """The load is getloadavg(3)'s, to the hundredths that /proc shows."""
+    for _ in range(100):
+        before, ours, after = bracketed(system.load_average, os.getloadavg)
+        if before == after:
+            break
+    assert (ours.one, ours.five, ours.fifteen) == pytest.approx(before, abs=0.011)
+
+
+def test_swap(system: System) -> None:
+    """The devices add up to what sysinfo(2) and vmstat say of all."""
+    before, devices, after = bracketed(system.swap_devices, psutil.swap_memory)
+    assert sum(device.size_bytes for device in devices) == before.total
+    used = sum(device.used_bytes for device in devices)
+    low, high = sorted((before.used, after.used))
+    # si_swapinfo() leaves out slots that are being freed; devices count them
+    assert low - 2**24 <= used <= high + 2**24
+    activity = system.swap_activity()
+    assert before.sin <= (activity.in_bytes or 0)
+    assert before.sout <= (activity.out_bytes or 0)
+
+
+def test_cpu(system: System) -> None:
+    """Each CPU's seconds lie between two readings of psutil's, in every mode."""
+    before, ours, after = bracketed(system.cpu_times_per_cpu, lambda: psutil.cpu_times(percpu=True))
+    assert len(ours) == len(before)
+    for low, times, high in zip(before, ours, after, strict=True):
+        for mode in low._fields:
+            # idle and iowait may fall by a tick (proc_stat(5))
+            slack = 0.5 if mode in ("idle", "iowait") else 0.011
+            assert getattr(low, mode) - slack <= getattr(times, mode) <= getattr(high, mode) + slack
+    total = system.cpu_times()
+    assert total.user >= sum(times.user for times in ours) - 0.011 * len(ours)
+    assert total.cpu is None
+
+
+def test_memory(system: System) -> None:
+    """Size is psutil's; the queues are parts of it, and free lies near what psutil saw."""
+    before, memory, after = bracketed(system.memory, psutil.virtual_memory)
+    assert memory.size_bytes == before.total
+    assert sum(memory.queues.values()) <= before.total
+    low, high = sorted((before.free, after.free))
+    assert low - 2**26 <= memory.queues["free"] <= high + 2**26
+    assert memory.counters["pgfault"] > 0
+    assert memory.fields["MemTotal"] == before.total
+
+
+def test_kernel(system: System) -> None:
+    """Counters lie between two readings; the boot is when psutil says."""
+    before, kernel, after = bracketed(system.kernel, psutil.cpu_stats)
+    assert before.ctx_switches <= kernel.context_switches <= after.ctx_switches
+    assert before.interrupts <= kernel.interrupts <= after.interrupts
+    assert kernel.boot_time_seconds == pytest.approx(psutil.boot_time(), abs=1)
+    assert kernel.open_files is None or 0 < kernel.open_files <= kernel.max_files
+
+
+def test_every_process_is_psutils(system: System) -> None:
+    """Each process that lives through three readings has the same parent, user, name and start."""
+    names = ["ppid", "uids", "gids", "name", "create_time", "num_threads", "nice"]
+
+    def theirs() -> dict[int, dict[str, Any]]:
+        return {p.pid: p.info for p in psutil.process_iter(names, ad_value=None)}
+
+    def ours() -> dict[int, Process]:
+        return {p.pid: p for p in system.processes(None, ProcOp.PROC, 0, False)}
+
+    psutil.process_iter.cache_clear()
+    before, rows, after = bracketed(ours, theirs)
+    steady = [
+        pid
+        for pid in before
+        if pid in after and before[pid]["create_time"] == after[pid]["create_time"]
+    ]
+    assert os.getpid() in steady
+    for pid in steady:
+        row, seen = rows[pid], (before[pid], after[pid])
+        assert row.ppid in [info["ppid"] for info in seen]
+        assert (row.ruid, row.uid, row.svuid) in [tuple(info["uids"] or ()) for info in seen]
+        assert (row.rgid, row.gid, row.svgid) in [tuple(info["gids"] or ()) for info in seen]
+        assert any((info["name"] or "").startswith((row.comm or "")[:15]) for info in seen)
+        assert row.start_seconds == pytest.approx(seen[0]["create_time"], abs=1.5)
+        assert row.nice in [info["nice"] for info in seen]
+
+
+def test_a_child_is_what_it_was_told_to_be(system: System, child: Child) -> None:
+    """Parent, session, users, threads, limit and state of a process that we started."""
+    row = one(system, child.pid)
+    assert (row.ppid, row.pgid, row.sid) == (os.getpid(), child.pid, child.pid)
+    assert (row.ruid, row.uid, row.svuid) == os.getresuid()
+    assert (row.rgid, row.gid, row.svgid) == os.getresgid()
+    assert sorted(row.groups or ()) == sorted(os.getgroups())
+    assert (row.threads, row.max_open_files, row.state) == (3, 123, "sleeping")
+    assert row.comm == Path(sys.executable).name[:15]
+    assert (row.tty, row.nice) == (None, os.getpriority(os.PRIO_PROCESS, 0))
+
+
+def test_a_childs_figures_are_psutils(system: System, child: Child) -> None:
+    """It waits, so two readings of its figures are the same."""
+    row, other = one(system, child.pid), psutil.Process(child.pid)
+    cpu = other.cpu_times()
+    assert (row.user_seconds, row.system_seconds) == pytest.approx((cpu.user, cpu.system))
+    assert row.user_seconds
+    switches = other.num_ctx_switches()
+    assert (row.voluntary_switches, row.involuntary_switches) == tuple(switches)
+    memory = other.memory_info()
+    assert row.virtual_bytes == memory.vms
+    assert row.resident_bytes == pytest.approx(memory.rss, rel=0.05)
+    assert row.start_seconds == pytest.approx(other.create_time(), abs=1)
+    assert row.open_files == other.num_fds()
+    assert row.last_cpu == other.cpu_num()
+
+
+def test_a_childs_io_is_its_own(system: System, child: Child) -> None:
+    """Bytes of I/O, where this kernel counts them at all."""
+    row = one(system, child.pid, "read_bytes", "write_bytes")
+    if not hasattr(psutil.Process, "io_counters"):
+        assert (row.read_bytes, row.write_bytes) == (None, None)
+        return
+    io = psutil.Process(child.pid).io_counters()
+    assert (row.read_bytes, row.write_bytes) == (io.read_bytes, io.write_bytes)
+
+
+def test_a_childs_descriptors(system: System, child: Child) -> None:
+    """The file it opened three times, its offset and flags, and its pipes."""
+    files = list(system.open_files(child.pid))
+    assert len(files) == one(system, child.pid, "open_files").open_files
+    regular = [file for file in files if file.path == str(child.file)]
+    assert len(regular) == 3
+    assert {file.kind for file in regular} == {"vnode"}
+    assert all((file.flags or 0) & os.O_ACCMODE == os.O_RDONLY for file in regular)
+    assert {file.kind for file in files if file.fd in (0, 1)} == {"pipe"}
+
+
+def test_a_childs_arguments_and_environment(system: System, child: Child) -> None:
+    """As they were given to execve(2), empty ones too."""
+    assert system.arguments(child.pid) == child.arguments
+    assert dict(entry.split("=", 1) for entry in system.environment(child.pid)) == (
+        child.environment
+    )
+    assert system.executable(child.pid) == os.path.realpath(sys.executable)
+
+
+def test_a_childs_threads(system: System, child: Child) -> None:
+    """A row a thread; their number names no process."""
+    rows = list(system.processes(None, ProcOp.PID, child.pid, True))
+    assert sorted(row.tid or 0 for row in rows) == sorted(
+        thread.id for thread in psutil.Process(child.pid).threads()
+    )
+    assert {row.pid for row in rows} == {child.pid}
+    assert list(system.processes(["pid"], ProcOp.PID, rows[-1].tid or 0, False)) == []
+
+
+@pytest.mark.parametrize("op", [ProcOp.PGRP, ProcOp.SESSION, ProcOp.PID])
+def test_a_child_is_found_by_its_group(system: System, child: Child, op: ProcOp) -> None:
+    """Alone in its session, it is the only one that is chosen."""
+    rows = system.processes(["pid"], op, child.pid, False)
+    assert [row.pid for row in rows] == [child.pid]
+
+
+def test_processes_of_a_user(system: System, child: Child) -> None:
+    """All of them are that user's, and the child is among them."""
+    rows = list(system.processes(["uid", "ruid"], ProcOp.UID, os.geteuid(), False))
+    assert child.pid in [row.pid for row in rows]
+    assert {row.uid for row in rows} == {os.geteuid()}
+
+
+def test_our_own_threads_are_named(system: System) -> None:
+    """A thread that sets its name shows it, beside its process's."""
+    done = threading.Event()
+    named = threading.Event()
+
+    def run() -> None:
+        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text("a (thread")
+        named.set()
+        done.wait()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert named.wait(10)
+    rows = list(system.processes(["comm", "thread_name"], ProcOp.PID, os.getpid(), True))
+    done.set()
+    thread.join()
+    names = {row.tid: row.thread_name for row in rows}
+    assert names[thread.native_id] == "a (thread"
+    assert {row.comm for row in rows} == {Path("/proc/self/comm").read_text().rstrip("\n")}
+
+
+def test_the_limit_is_the_same_either_way(system: System, child: Child, tmp_path: Path) -> None:
+    """prlimit(2) and /proc/PID/limits agree."""
+    (tmp_path / str(child.pid)).symlink_to(f"/proc/{child.pid}")
+    by_file = LinuxLive(Procfs(str(tmp_path)), Tally())
+    for fields in (["max_open_files"], ["open_files"]):
+        assert one(by_file, child.pid, *fields) == one(system, child.pid, *fields)
+    assert resource.prlimit(child.pid, resource.RLIMIT_NOFILE)[0] == 123
+
+
+def test_a_process_that_ended(system: System) -> None:
+    """Neither listed nor readable."""
+    with subprocess.Popen(["true"]) as process:
+        pid = process.pid
+    assert list(system.processes(None, ProcOp.PID, pid, False)) == []
+    with pytest.raises(ProcessGone):
+        system.arguments(pid)
+    with pytest.raises(ProcessGone):
+        list(system.open_files(pid))
+
+
+def test_a_zombie_is_a_process(system: System) -> None:
+    """It has a state and a parent, and no arguments, environment or program."""
+    process = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    row = one(system, process.pid)
+    assert (row.state, row.ppid, row.swap_bytes) == ("zombie", os.getpid(), None)
+    assert system.arguments(process.pid) == ()
+    assert system.executable(process.pid) is None
+    process.wait()
+
+
+def test_a_missing_memory_is_no_missing_kernel() -> None:
+    """kvm.open() works wherever /proc does, and says what it cannot do when asked."""
+    system, memory, symbols, tally = open_live("/dev/null", write=False)
+    typed: tuple[Memory, Symbols] = (memory, symbols)
+    assert (system.name, typed[0]) == ("linux", memory)
+    assert system.page_size == resource.getpagesize()
+    assert tally.counts() == {}
+    with pytest.raises(Unsupported, match="/dev/null"):
+        memory.read(0x1000, 1)
+    with pytest.raises(Unsupported, match="not written"):
+        memory.write(0x1000, b"x")
+    memory.close()
+
+
+@pytest.mark.parametrize("core", ["/dev/mem", "/dev/kmem"])
+def test_other_devices_are_not_linuxs(core: str) -> None:
+    """The error names the file that is."""
+    with pytest.raises(Unsupported, match="/proc/kcore"):
+        open_live(core, write=False)
+
+
+def test_writing_is_refused_at_once() -> None:
+    """Linux has nothing to write to."""
+    with pytest.raises(Unsupported, match="read"):
+        open_live(None, write=True)
+
+
+def test_kernel_memory_where_it_can_be_read(system: System) -> None:
+    """linux_banner in memory is /proc/version; without kcore or privilege that is said."""
+    _, memory, symbols, _ = open_live(None, write=False)
+    assert isinstance(memory, Kcore)
+    try:
+        (banner,) = symbols.lookup(["linux_banner"])
+        assert banner is not None
+        data = memory.read(banner.value, 64)
+    except (AccessDenied, Unsupported) as error:
+        assert "/proc/k" in str(error)
+    else:
+        assert Path("/proc/version").read_bytes().startswith(data[:60])
+    finally:
+        memory.close()
+    assert system.uname().release in Path("/proc/version").read_text()
