@@ -1,0 +1,88 @@
+"""How are the peers and ourselves run side by side, and what did each use?"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running exporter."""
+
+    pid: int
+    url: str
+
+    def cpu_seconds(self) -> float:
+        """User and system time it has used so far (proc_pid_stat(5) fields 14 and 15)."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def resident_mib(self) -> float:
+        """Resident memory now (VmRSS)."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+
+    def scrape(self, *, gzip: bool = False) -> bytes:
+        """One scrape's body as it came over the wire."""
+        headers = {"Accept-Encoding": "gzip"} if gzip else {}
+        request = urllib.request.Request(f"{self.url}/metrics", headers=headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            body: bytes = answer.read()
+        return body
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def serving(command: Sequence[str], listen_flag: str = "--web.listen-address") -> Iterator[Server]:
+    """The exporter started by ``command``, once its first scrape has been good."""
+    address = f"127.0.0.1:{free_port()}"
+    process = subprocess.Popen(
+        [*command, f"{listen_flag}={address}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    server = Server(process.pid, f"http://{address}")
+    try:
+        first_scrape(server, process)
+        yield server
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def first_scrape(server: Server, process: subprocess.Popen[bytes]) -> None:
+    """Try until the server answers; an ended process is an error."""
+    while process.poll() is None:
+        try:
+            server.scrape()
+        except OSError:
+            time.sleep(0.002)
+        else:
+            return
+    raise RuntimeError(f"{process.args!r} ended with status {process.returncode}")
+
+
+def ours(*flags: str) -> list[str]:
+    """The command line of this checkout's exporter."""
+    return [sys.executable, "-m", "kvm_exporter", *flags]
+
+
+NODE_EXPORTER = ["prometheus-node-exporter"]
