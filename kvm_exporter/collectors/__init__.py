@@ -41,7 +41,7 @@ class Collector(Generic[Options]):
 
 def names() -> tuple[str, ...]:
     """The names of the collectors in this package, sorted."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.ispkg))
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
 def find(name: str) -> Collector[object] | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 from kvm_exporter.collectors import Collect, Collector
 from kvm_exporter.kvm import Kvm
 from kvm_exporter.metric import Family, Metric
+from kvm_exporter.option import Help
 
 SIZE = Metric(
     "kvm_memory_size_bytes", "gauge", "Physical memory the kernel manages, by kvm(3).", (), "bytes"
@@ -49,13 +51,14 @@ LEVEL = Metric(
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Which figures to give; regular expressions that match the whole name.
+    """Which figures to give; regular expressions that match the whole name."""
 
-    ``events``: of the event counters.  ``levels``: of the levels and thresholds.
-    """
-
-    events: re.Pattern[str] = re.compile(".*")
-    levels: re.Pattern[str] = re.compile("")
+    events: Annotated[
+        re.Pattern[str], Help("Names of the event counters to give: vm.stats.vm, /proc/vmstat.")
+    ] = re.compile(".*")
+    levels: Annotated[re.Pattern[str], Help("Names of the levels and thresholds to give.")] = (
+        re.compile("")
+    )
 
 
 def start(options: Options) -> Collect:
