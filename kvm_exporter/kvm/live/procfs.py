@@ -3,8 +3,9 @@
 Rule 1: an OSError passes up as it is; what it means is for the objects to say.
 Rule 2: a process is read through its open directory, so a number that a new process took over
         in the meantime cannot mix two processes: every later read then fails (proc(5)).
-Rule 3: a seq_file gives at most one buffer a read, so a file ends only where a read gives
-        nothing; a file of one record (everything read in /proc/PID) also ends at a short read.
+Rule 3: a file of many records gives whole records only, so it ends where a read gives nothing.
+        What is read in /proc/PID is one record, or a process's memory (cmdline, environ): these
+        fill the buffer as far as they go, so they also end at a short read.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class Directory:
         os.close(self._fd)
 
     def read(self, name: str) -> bytes:
-        """The whole of a file that the kernel writes as one record."""
-        fd = os.open(name, _FILE, 0, dir_fd=self._fd)
+        """The whole of a file (rule 3)."""
+        fd = os.open(name, _FILE, dir_fd=self._fd)
         try:
             data = os.read(fd, _RECORD)
             return data if len(data) < _RECORD else data + _drain(fd)
@@ -47,7 +48,7 @@ class Directory:
 
     def numbers(self, name: str) -> list[int]:
         """The numeric names in a directory (``task``, ``fd``), ascending."""
-        fd = os.open(name, _DIRECTORY, 0, dir_fd=self._fd)
+        fd = os.open(name, _DIRECTORY, dir_fd=self._fd)
         try:
             return _numbers(fd)
         finally:
@@ -69,7 +70,7 @@ class Directory:
 
     def thread(self, tid: int) -> Directory:
         """The directory of one of a process's threads."""
-        return Directory(os.open(f"task/{tid}", _DIRECTORY, 0, dir_fd=self._fd), tid)
+        return Directory(os.open(f"task/{tid}", _DIRECTORY, dir_fd=self._fd), tid)
 
 
 class Procfs:
@@ -155,4 +156,4 @@ def _drain(fd: int) -> bytes:
 
 
 def _numbers(directory: int | str) -> list[int]:
-    return sorted(int(name) for name in os.listdir(directory) if name.isdecimal())
+    return sorted(map(int, filter(str.isdecimal, os.listdir(directory))))

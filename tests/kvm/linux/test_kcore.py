@@ -50,6 +50,13 @@ def test_neighbouring_segments_are_read_as_one(tmp_path: Path) -> None:
     memory.close()
 
 
+def test_what_follows_in_the_file_is_not_in_the_segment(tmp_path: Path) -> None:
+    """A read ends with its segment, though the next one's bytes come right after."""
+    memory = opened(tmp_path, forge.core([(0x1000, b"a" * 10), (0x5000, b"b" * 10)]))
+    assert memory.read(0x1008, 10) == b"aa"
+    memory.close()
+
+
 def test_a_long_read_is_whole(tmp_path: Path) -> None:
     """More than one piece at a time is put together."""
     data = os.urandom(3 * 2**20 + 5)
@@ -87,13 +94,13 @@ def test_segments_that_come_later_are_seen(tmp_path: Path) -> None:
 
 def test_nothing_is_opened_before_the_first_read(tmp_path: Path) -> None:
     """A handle costs no privilege and no descriptor; after close it gives none back."""
-    before = os.listdir("/proc/self/fd")
+    before = os.listdir("/dev/fd")
     memory = opened(tmp_path, forge.core([(0x1000, b"a")]))
-    assert os.listdir("/proc/self/fd") == before
+    assert os.listdir("/dev/fd") == before
     memory.read(0x1000, 1)
     memory.close()
     memory.close()
-    assert os.listdir("/proc/self/fd") == before
+    assert os.listdir("/dev/fd") == before
     with pytest.raises(KvmError, match="closed"):
         memory.read(0x1000, 1)
 
@@ -139,7 +146,7 @@ def test_a_truncated_file_is_an_error(tmp_path: Path, bits: int, order: str) -> 
     "header",
     [
         forge.file_header(64, "<", 64, 0xFFFF),
-        forge.file_header(64, "<", 64, 1, size=8),
+        forge.file_header(64, "<", 64, 1, size=8) + bytes(100),
         forge.file_header(64, "<", 2**63, 1),
         forge.file_header(64, "<", 2**63 - 1, 1),
         forge.file_header(64, "<", 64, 1) + forge.program(64, "<", 1, 2**63, 0x1000, 4),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from forge.procfs import Tree
 
 from kvm_exporter.kvm.live.procfs import Procfs
+
+live = pytest.mark.skipif(sys.platform != "linux", reason="the live Linux kernel")
 
 
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 300_000])
@@ -30,6 +33,7 @@ def test_a_process_file_is_read_whole(tmp_path: Path, size: int) -> None:
     process.close()
 
 
+@live
 def test_the_kernels_own_long_file_is_whole() -> None:
     """The lines of vmstat are the same, read by us in one go and by Python line by line."""
     names = [line.split()[0] for line in Procfs().read("vmstat").splitlines()]
@@ -67,11 +71,13 @@ def test_a_foreign_tree_is_not_asked_by_number(tmp_path: Path) -> None:
     assert not foreign.counts_descriptors
 
 
+@live
 def test_our_own_proc_is_recognised() -> None:
     """/proc numbers processes as getpid(2) does, so prlimit(2) can be used."""
     own = Procfs()
     assert own.numbered_as_ours
     assert own.descriptor_limit(os.getpid()) is not None
+    assert own.counts_descriptors == (os.stat("/proc/self/fd").st_size > 0)
 
 
 def test_a_reused_pid_is_not_mixed_up(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def test_devices_in_bytes_and_in_order(forged: Any) -> None:
         (r"/my\040swap\011file\012x", "/my swap\tfile\nx"),
         (r"/back\134040slash", r"/back\040slash"),
         (r"/swapfile\040(deleted)", "/swapfile (deleted)"),
+        (r"/\303\274ber", "/über"),
         (r"/not\08octal\777", r"/not\08octal\777"),
     ],
 )

@@ -19,6 +19,7 @@ from kvm_exporter.kvm.objects.linux import (
     loadavg,
     memory,
     procs,
+    resting,
     swap,
     uname,
 )
@@ -34,6 +35,7 @@ class LinuxLive:
         self._procfs = procfs
         self._tally = tally
         self._boot_seconds: float | None = None
+        self._resting = resting.Memory()
 
     @property
     def page_size(self) -> int:
@@ -68,7 +70,7 @@ class LinuxLive:
     ) -> Iterator[model.Process]:
         choice = procs.Choice(fields, op, arg, threads)
         boot = self._boot() if fields is None or "start_seconds" in fields else None
-        return procs.from_live(self._procfs, self._tally, boot, choice)
+        return procs.from_live(self._procfs, self._tally, self._resting, boot, choice)
 
     def arguments(self, pid: int) -> tuple[str, ...]:
         return args.arguments_from_live(self._procfs, self._tally, pid)

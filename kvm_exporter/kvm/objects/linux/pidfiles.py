@@ -8,6 +8,7 @@ that could be read are filled even then.  ``name`` is the source that failures a
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Protocol
 
 from kvm_exporter.kvm.live.procfs import Directory, Procfs
@@ -41,7 +42,10 @@ class Stat:
         self._splits = 1 + max((cell.place for cell in cells), default=0)
 
     def fill(self, directory: Directory, row: Row) -> None:
-        head, parenthesis, tail = directory.read("stat").rpartition(b")")
+        self.parse(directory.read("stat"), row)
+
+    def parse(self, data: bytes, row: Row) -> None:
+        head, parenthesis, tail = data.rpartition(b")")
         if not parenthesis:
             raise ValueError("no comm")
         if self._comm:
@@ -57,6 +61,19 @@ class Stat:
                 odd = error
         if odd:
             raise ValueError(str(odd))
+
+
+class GivenStat:
+    """Stat, of a file that was read already."""
+
+    name = Stat.name
+
+    def __init__(self, stat: Stat, data: bytes) -> None:
+        self._stat = stat
+        self._data = data
+
+    def fill(self, directory: Directory, row: Row) -> None:  # noqa: ARG002 - it is a Source
+        self._stat.parse(self._data, row)
 
 
 class Lines:
@@ -144,24 +161,43 @@ _CGROUP = POSITION["cgroup"]
 _WCHAN = POSITION["wait_channel"]
 
 
-def sources(wanted: Collection[str], procfs: Procfs, scale: Scale) -> tuple[Source, ...]:
-    """The files to read for the wanted fields, and no other.
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Files by who can change what they tell: the process itself, or (stat too) others as well."""
 
-    prlimit(2) takes a number and not a directory; it goes first, so that a later file proves
-    that the process was still the same.
-    """
+    by_others: tuple[Source, ...]
+    by_itself: tuple[Source, ...]
+    stat: tuple[Stat, ...]
+
+    @property
+    def every(self) -> tuple[Source, ...]:
+        """All of them in the order of reading.
+
+        prlimit(2) takes a number and not a directory; it goes first, so that a later file proves
+        that the process was still the same.
+        """
+        return (*self.by_others, *self.by_itself, *self.stat)
+
+
+def sources(wanted: Collection[str], procfs: Procfs, scale: Scale) -> Sources:
+    """The files to read for the wanted fields, and no other."""
     cells = columns.stat_cells(wanted, scale)
     status, io = columns.status_lines(wanted), columns.io_lines(wanted)
-    needed: tuple[tuple[object, Source], ...] = (
+    by_others: tuple[tuple[object, Source], ...] = (
         ("max_open_files" in wanted, Limit(procfs)),
         ("open_files" in wanted, Descriptors(procfs)),
         ("cgroup" in wanted, Cgroup()),
+    )
+    by_itself: tuple[tuple[object, Source], ...] = (
         ("wait_channel" in wanted, WaitChannel()),
         (io, Lines("io", io)),
         (status, Lines("status", status)),
-        (cells or "comm" in wanted, Stat(cells, "comm" in wanted)),
     )
-    return tuple(source for need, source in needed if need)
+    return Sources(
+        tuple(source for need, source in by_others if need),
+        tuple(source for need, source in by_itself if need),
+        (Stat(cells, "comm" in wanted),) if cells or "comm" in wanted else (),
+    )
 
 
 def descriptor_limit(data: bytes) -> int | None:

@@ -3,7 +3,8 @@
 Rule 1: a process that ends while it is read is left out whole; its files then say ESRCH or
         ENOENT.  ENOENT alone may also be a kernel built without that file.
 Rule 2: a file that is refused, missing or odd costs its own fields, and is tallied.
-Rule 3: rows are made one at a time, so memory stays flat however many there are.
+Rule 3: a walk over all processes does not read again what cannot have changed (resting.py).
+Rule 4: rows are made one at a time, so memory stays flat however many there are.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.linux import pidfiles, reading
 from kvm_exporter.kvm.objects.linux.columns import POSITION, Scale
 from kvm_exporter.kvm.objects.linux.pidfiles import Row, Source
+from kvm_exporter.kvm.objects.linux.resting import Memory, Resting
 from kvm_exporter.kvm.objects.model import Process, ProcOp
 
 _FILTERS = {
@@ -58,25 +60,30 @@ class Choice:
 
 
 def from_live(
-    procfs: Procfs, tally: Tally, boot_seconds: float | None, choice: Choice
+    procfs: Procfs, tally: Tally, memory: Memory, boot_seconds: float | None, choice: Choice
 ) -> Iterator[Process]:
-    """The chosen processes by ascending pid, or all their threads.
+    """The chosen processes by ascending pid, or all their threads; ``memory`` is the handle's.
 
     Errors: Unsupported, at once, for a field that Process does not have; AccessDenied and
     Unsupported where /proc cannot be listed.
     """
     scale = Scale(procfs.clock_ticks, procfs.page_size, boot_seconds)
-    walk = _Walk(procfs, tally, choice, scale)
+    walk = _Walk(procfs, tally, memory, choice, scale)
     return walk.threads() if choice.threads else walk.processes()
 
 
 class _Walk:
-    def __init__(self, procfs: Procfs, tally: Tally, choice: Choice, scale: Scale) -> None:
+    def __init__(
+        self, procfs: Procfs, tally: Tally, memory: Memory, choice: Choice, scale: Scale
+    ) -> None:
         wanted = choice.names()
         self._procfs = procfs
         self._tally = tally
         self._choice = choice
-        self._sources = pidfiles.sources(wanted, procfs, scale)
+        sources = pidfiles.sources(wanted, procfs, scale)
+        self._sources = sources.every
+        everyone = choice.op in (ProcOp.ALL, ProcOp.PROC) and not choice.threads
+        self._resting = Resting(memory, wanted, sources) if everyone and sources.by_itself else None
         self._leader = (pidfiles.Stat((), comm=True),) if "comm" in wanted else ()
         self._filter = POSITION.get(_FILTERS.get(choice.op, ""))
 
@@ -85,6 +92,8 @@ class _Walk:
             row = _blank(pid)
             if self._read(pid, row) and self._matches(row):
                 yield _new(Process, row)
+        if self._resting:
+            self._resting.end()
 
     def threads(self) -> Iterator[Process]:
         for pid in self._pids():
@@ -117,9 +126,15 @@ class _Walk:
         except OSError as error:
             return self._survives(error)
         try:
-            return self._fill(self._sources, directory, row)
+            if self._resting is None:
+                return self._fill(self._sources, directory, row)
+            sources, rest = self._resting.recall(directory, row)
+            there = self._fill(sources, directory, row)
         finally:
             directory.close()
+        if there:
+            self._resting.keep(pid, rest, row)
+        return there
 
     def _threads_of(self, pid: int) -> list[Process]:
         try:
