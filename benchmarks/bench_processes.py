@@ -1,8 +1,11 @@
 """What does watching every process cost, beside process-exporter and psutil?
 
-The same machine, the same processes, in one run, in turns: CPU time of each whole exporter process
-for a collection (ours) or a scrape (process-exporter), and of a psutil loop over the same
-attributes.  All report by command name.
+The same machine, the same processes, in one run, in turns, each at the same leisurely pace: CPU
+time of each whole exporter process for a collection (ours) or a scrape (process-exporter), and of a
+psutil loop over the same attributes.  All report by command name.
+
+Two kinds of machine: asleep, as nearly all processes of most machines are, which ours need not read
+again (kvm/objects/linux/resting.py); and awake, where every process has run since the last time.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from servers import Server, ours, serving
 from sleepers import machine_with
 from table import print_table
 
-ROUNDS = 5
+ROUNDS = 3
 COLLECTIONS = 10
 INTERVAL = 0.5
 
@@ -42,10 +45,13 @@ def once():
     for process in psutil.process_iter(attributes):
         pass
 once()
-before = time.process_time()
+spent = 0
 for _ in range({COLLECTIONS}):
+    time.sleep({INTERVAL})
+    before = time.process_time()
     once()
-print((time.process_time() - before) / {COLLECTIONS})
+    spent += time.process_time() - before
+print(spent / {COLLECTIONS})
 """
 
 
@@ -60,6 +66,7 @@ def per_scrape(server: Server) -> float:
     """CPU seconds of a peer for one scrape."""
     before = server.cpu_seconds()
     for _ in range(COLLECTIONS):
+        time.sleep(INTERVAL)
         server.scrape()
     return (server.cpu_seconds() - before) / COLLECTIONS
 
@@ -69,8 +76,8 @@ def psutil_loop() -> float:
     return float(subprocess.check_output([sys.executable, "-c", PSUTIL]))
 
 
-def compare(total: int, folder: Path) -> None:
-    """Print a table for a machine with ``total`` processes."""
+def compare(total: int, folder: Path, kind: str) -> None:
+    """Print a table for a machine with ``total`` processes of this kind."""
     (folder / "ours.yml").write_text(OURS)
     (folder / "peer.yml").write_text(PROCESS_EXPORTER)
     peer_command = [
@@ -80,7 +87,7 @@ def compare(total: int, folder: Path) -> None:
         "-gather-smaps=false",
     ]
     with (
-        machine_with(total) as count,
+        machine_with(total, kind) as count,
         serving(ours(f"--config.file={folder / 'ours.yml'}")) as mine,
         serving(peer_command, "-web.listen-address") as peer,
     ):
@@ -98,17 +105,17 @@ def compare(total: int, folder: Path) -> None:
             ("psutil", loops * 1e3, loops / count * 1e6, own / loops, None),
         ]
     print_table(
-        f"{count} processes: CPU of one collection",
+        f"{count} processes, {kind}: CPU of one collection",
         ("", "ms", "µs a process", "ours / this", "RSS MiB"),
         rows,
     )
 
 
 def main() -> None:
-    """Compare at 600 and at 10,000 processes."""
+    """Compare at 600 processes, asleep and awake, and at 10,000."""
     with tempfile.TemporaryDirectory() as folder:
-        for total in (600, 10_000):
-            compare(total, Path(folder))
+        for total, kind in ((600, "asleep"), (600, "awake"), (10_000, "asleep")):
+            compare(total, Path(folder), kind)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How does a machine get to N processes?  Sleepers, killed at the end."""
+"""How does a machine get to N processes?  By ours, which are killed at the end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+KINDS = {
+    "asleep": ["/bin/sleep", "100000"],
+    # looks at its file five times a second, so it ran between any two collections
+    "awake": ["/usr/bin/tail", "-f", "---disable-inotify", "-s", "0.2", "/dev/null"],
+}
+
 
 def process_count() -> int:
     """Processes on this machine now."""
@@ -14,12 +20,13 @@ def process_count() -> int:
 
 
 @contextmanager
-def machine_with(total: int) -> Iterator[int]:
+def machine_with(total: int, kind: str = "asleep") -> Iterator[int]:
     """At least ``total`` processes while the block runs; gives how many there are."""
     children: list[int] = []
+    command = KINDS[kind]
     try:
         missing = range(total - process_count())
-        children.extend(os.posix_spawn("/bin/sleep", ["sleep", "100000"], {}) for _ in missing)
+        children.extend(os.posix_spawn(command[0], command, {}) for _ in missing)
         yield process_count()
     finally:
         for child in children:

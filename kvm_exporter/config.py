@@ -8,13 +8,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from kvm_exporter import collectors, document
+from kvm_exporter import collectors
 from kvm_exporter.collectors import Collector
-from kvm_exporter.decode import INVALID, Decoder, Entries, Invalid, join, options, suggestion
-from kvm_exporter.document import ConfigError, Document, Node, Problem, Scalar
-from kvm_exporter.encode import REDACTED, plain, yaml_text
-from kvm_exporter.option import Count, Help, OptionError, Seconds, Secret
-from kvm_exporter.scalar import kind
+from kvm_exporter.typed_yaml import document
+from kvm_exporter.typed_yaml.decode import (
+    INVALID,
+    Decoder,
+    Entries,
+    Invalid,
+    join,
+    options,
+    suggestion,
+)
+from kvm_exporter.typed_yaml.document import ConfigError, Document, Node, Problem, Scalar
+from kvm_exporter.typed_yaml.encode import REDACTED, plain, yaml_text
+from kvm_exporter.typed_yaml.option import Count, Help, OptionError, Seconds, Secret
+from kvm_exporter.typed_yaml.scalar import kind
 
 __all__ = [
     "CollectorSettings",

@@ -18,10 +18,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from kvm_exporter import collectors
 from kvm_exporter.config import Outline, Schedule
-from kvm_exporter.decode import options
-from kvm_exporter.encode import plain_value
-from kvm_exporter.option import AtLeast, Duration, Help
-from kvm_exporter.scalar import MAX_SECONDS, SPAN
+from kvm_exporter.typed_yaml.decode import options
+from kvm_exporter.typed_yaml.encode import plain_value
+from kvm_exporter.typed_yaml.option import AtLeast, Duration, Help
+from kvm_exporter.typed_yaml.scalar import MAX_SECONDS, SPAN
 
 Schema = dict[str, Any]
 

@@ -10,9 +10,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvm_exporter import config, document
+from kvm_exporter import config
 from kvm_exporter.collectors import names
-from kvm_exporter.scalar import MAX_SECONDS, duration, span
+from kvm_exporter.typed_yaml import document
+from kvm_exporter.typed_yaml.scalar import MAX_SECONDS, duration, span
 
 SHIPPED = Path(__file__).parents[1] / "config" / "kvm_exporter.yml"
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kvm_exporter import config, document
+from kvm_exporter import config
 from kvm_exporter.schema import main, schema
+from kvm_exporter.typed_yaml import document
 
 jsonschema = pytest.importorskip("jsonschema", reason="PyPI has no wheel for this system")
 

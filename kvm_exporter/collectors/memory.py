@@ -10,7 +10,7 @@ from typing import Annotated
 from kvm_exporter.collectors import Collect, Collector
 from kvm_exporter.kvm import Kvm
 from kvm_exporter.metric import Family, Metric
-from kvm_exporter.option import Help
+from kvm_exporter.typed_yaml.option import Help
 
 SIZE = Metric(
     "kvm_memory_size_bytes", "gauge", "Physical memory the kernel manages, by kvm(3).", (), "bytes"

@@ -24,9 +24,9 @@ from threading import Lock
 from typing import Any
 
 from kvm_exporter.config import ConfigError
-from kvm_exporter.document import Problem
 from kvm_exporter.outputs.server import Channel
 from kvm_exporter.outputs.web_config import TlsServerConfig, Watched, WebConfig
+from kvm_exporter.typed_yaml.document import Problem
 
 VERSIONS = {
     "TLS10": ssl.TLSVersion.TLSv1,

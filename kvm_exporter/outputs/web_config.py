@@ -20,11 +20,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Annotated, Generic, Literal, TypeVar
 
-from kvm_exporter import document
 from kvm_exporter.config import ConfigError
-from kvm_exporter.decode import Decoder
-from kvm_exporter.document import Problem
-from kvm_exporter.option import OptionError, Secret
+from kvm_exporter.typed_yaml import document
+from kvm_exporter.typed_yaml.decode import Decoder
+from kvm_exporter.typed_yaml.document import Problem
+from kvm_exporter.typed_yaml.option import OptionError, Secret
 
 Version = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
 ClientAuth = Literal[

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from kvm_exporter.collectors.process.template import FACTS, Template
-from kvm_exporter.option import Count, Help, OptionError, Seconds
+from kvm_exporter.typed_yaml.option import Count, Help, OptionError, Seconds
 
 Pattern = re.Pattern[str]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import yaml
 
-from kvm_exporter.document import Scalar
+from kvm_exporter.typed_yaml.document import Scalar
 
 WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})(\.[0-9]{0,17})?([eE][-+]?[0-9]{1,2})?")

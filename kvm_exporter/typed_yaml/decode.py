@@ -12,9 +12,9 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from kvm_exporter import document, scalar
-from kvm_exporter.document import ConfigError, Document, Mark, Node, Problem, Scalar
-from kvm_exporter.option import AtLeast, Duration, Secret, key
+from kvm_exporter.typed_yaml import document, scalar
+from kvm_exporter.typed_yaml.document import ConfigError, Document, Mark, Node, Problem, Scalar
+from kvm_exporter.typed_yaml.option import AtLeast, Duration, Secret, key
 
 T = TypeVar("T")
 Entries = Mapping[str, tuple[Scalar, Node]]

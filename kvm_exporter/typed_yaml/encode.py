@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from kvm_exporter.decode import is_duration, options
-from kvm_exporter.option import Secret
-from kvm_exporter.scalar import span
+from kvm_exporter.typed_yaml.decode import is_duration, options
+from kvm_exporter.typed_yaml.option import Secret
+from kvm_exporter.typed_yaml.scalar import span
 
 REDACTED = "<redacted>"
 

@@ -1,0 +1,1 @@
+"""How does YAML become frozen dataclasses?  Strictly, by type hints, each mistake located."""
