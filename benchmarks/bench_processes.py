@@ -1,8 +1,8 @@
 """What does watching every process cost, beside process-exporter and psutil?
 
 The same machine, the same processes, in one run, in turns, each at the same leisurely pace: CPU
-time of each whole exporter process for a collection (ours) or a scrape (process-exporter), and of a
-psutil loop over the same attributes.  All report by command name.
+time of each whole exporter process for a collection (ours) or a scrape (process-exporter), both by
+command name; and of a loop over our library and one over psutil, both for psutil's attributes.
 
 Two kinds of machine: asleep, as nearly all processes of most machines are, which ours need not read
 again (kvm/objects/linux/resting.py); and awake, where every process has run since the last time.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from servers import Server, ours, serving
 from sleepers import machine_with
-from table import print_table
+from table import Cell, print_table
 
 ROUNDS = 3
 COLLECTIONS = 10
@@ -37,13 +37,27 @@ process_names:
   - name: "{{.Comm}}"
     cmdline: [".+"]
 """
-PSUTIL = f"""
-import psutil, time
+PSUTIL = """
+import psutil
 attributes = ["pid", "name", "status", "create_time", "cpu_times", "memory_info", "num_threads",
               "num_fds", "num_ctx_switches", "io_counters", "uids"]
 def once():
     for process in psutil.process_iter(attributes):
         pass
+"""
+LIBRARY = """
+from kvm_exporter import kvm
+handle = kvm.open()
+fields = ["pid", "comm", "state", "start_seconds", "user_seconds", "system_seconds",
+          "children_user_seconds", "children_system_seconds", "resident_bytes", "virtual_bytes",
+          "threads", "open_files", "voluntary_switches", "involuntary_switches", "read_bytes",
+          "write_bytes", "uid", "ruid", "svuid"]
+def once():
+    for process in handle.processes(fields):
+        pass
+"""
+LOOP = f"""
+import time
 once()
 spent = 0
 for _ in range({COLLECTIONS}):
@@ -71,9 +85,9 @@ def per_scrape(server: Server) -> float:
     return (server.cpu_seconds() - before) / COLLECTIONS
 
 
-def psutil_loop() -> float:
-    """CPU seconds of one pass of psutil over all processes."""
-    return float(subprocess.check_output([sys.executable, "-c", PSUTIL]))
+def loop(library: str) -> float:
+    """CPU seconds of one pass of a library over all processes."""
+    return float(subprocess.check_output([sys.executable, "-c", library + LOOP]))
 
 
 def compare(total: int, folder: Path, kind: str) -> None:
@@ -91,22 +105,26 @@ def compare(total: int, folder: Path, kind: str) -> None:
         serving(ours(f"--config.file={folder / 'ours.yml'}")) as mine,
         serving(peer_command, "-web.listen-address") as peer,
     ):
-        rounds = [(per_collection(mine), per_scrape(peer), psutil_loop()) for _ in range(ROUNDS)]
-        own, peers, loops = (statistics.median(column) for column in zip(*rounds, strict=True))
-        rows = [
-            ("kvm_exporter", own * 1e3, own / count * 1e6, 1.0, mine.resident_mib()),
-            (
-                "process-exporter",
-                peers * 1e3,
-                peers / count * 1e6,
-                own / peers,
-                peer.resident_mib(),
-            ),
-            ("psutil", loops * 1e3, loops / count * 1e6, own / loops, None),
+        rounds = [
+            (per_collection(mine), per_scrape(peer), loop(LIBRARY), loop(PSUTIL))
+            for _ in range(ROUNDS)
         ]
+        medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
+        resident = (mine.resident_mib(), peer.resident_mib(), None, None)
+    names = ("kvm_exporter", "process-exporter", "kvm_exporter.kvm", "psutil")
+    rows: list[tuple[Cell, ...]] = [
+        (
+            name,
+            seconds * 1e3,
+            seconds / count * 1e6,
+            None if at % 2 else seconds / medians[at + 1],
+            mib,
+        )
+        for at, (name, seconds, mib) in enumerate(zip(names, medians, resident, strict=True))
+    ]
     print_table(
         f"{count} processes, {kind}: CPU of one collection",
-        ("", "ms", "µs a process", "ours / this", "RSS MiB"),
+        ("", "ms", "µs a process", "of the peer below", "RSS MiB"),
         rows,
     )
 

@@ -78,7 +78,7 @@ def test_a_field_alone_is_the_same(forged: Any, field: str) -> None:
         (["pid", "comm", "start_seconds"], ["stat"]),
         (["swap_bytes", "uid"], ["stat", "status"]),
         (["read_bytes"], ["stat", "io"]),
-        (["open_files"], ["fd"]),
+        (["open_files"], ["stat", "fd"]),
         (["max_open_files"], ["limits"]),
         (["cgroup", "wait_channel"], ["stat", "cgroup", "wchan"]),
     ],

@@ -23,6 +23,9 @@ from kvm_exporter.kvm.objects.model import Process
 Convert = Callable[[bytes], object]
 """Bytes of the file → the field's value; ValueError or OverflowError for what cannot be one."""
 
+Row = list[object]
+"""A Process in the making: a value for each of its fields, None as long as it is unknown."""
+
 POSITION: Mapping[str, int] = {name: index for index, name in enumerate(Process._fields)}
 
 STATES: Mapping[bytes, str] = {
@@ -70,6 +73,18 @@ class Scale:
             "start": start,
             "pages": pages,
         }
+
+
+def blank(pid: int) -> Row:
+    """A row of which only the number is known."""
+    row: Row = [None] * len(POSITION)
+    row[0] = pid
+    return row
+
+
+def made(row: Row) -> Process:
+    """The Process of a row."""
+    return tuple.__new__(Process, row)
 
 
 class Cell(NamedTuple):

@@ -1,6 +1,6 @@
 """How does each file of /proc/PID fill its part of a row?
 
-A row is a list as long as Process, of None at first.  ``fill`` raises OSError where its file
+``fill`` raises OSError where its file
 cannot be read, and ValueError where it holds something else than the kernel writes: the fields
 that could be read are filled even then.  ``name`` is the source that failures are tallied under.
 """
@@ -13,9 +13,7 @@ from typing import Protocol
 
 from kvm_exporter.kvm.live.procfs import Directory, Procfs
 from kvm_exporter.kvm.objects.linux import columns, reading
-from kvm_exporter.kvm.objects.linux.columns import POSITION, Cell, Line, Scale
-
-Row = list[object]
+from kvm_exporter.kvm.objects.linux.columns import POSITION, Cell, Line, Row, Scale
 
 
 class Source(Protocol):
@@ -168,6 +166,8 @@ class Sources:
     by_others: tuple[Source, ...]
     by_itself: tuple[Source, ...]
     stat: tuple[Stat, ...]
+    others: tuple[int, ...]
+    """Positions in a row of what ``by_others`` tell."""
 
     @property
     def every(self) -> tuple[Source, ...]:
@@ -183,20 +183,22 @@ def sources(wanted: Collection[str], procfs: Procfs, scale: Scale) -> Sources:
     """The files to read for the wanted fields, and no other."""
     cells = columns.stat_cells(wanted, scale)
     status, io = columns.status_lines(wanted), columns.io_lines(wanted)
-    by_others: tuple[tuple[object, Source], ...] = (
-        ("max_open_files" in wanted, Limit(procfs)),
-        ("open_files" in wanted, Descriptors(procfs)),
-        ("cgroup" in wanted, Cgroup()),
-    )
+    by_others: dict[str, Source] = {
+        "max_open_files": Limit(procfs),
+        "cgroup": Cgroup(),
+    }
+    others = [field for field in by_others if field in wanted]
     by_itself: tuple[tuple[object, Source], ...] = (
+        ("open_files" in wanted, Descriptors(procfs)),
         ("wait_channel" in wanted, WaitChannel()),
         (io, Lines("io", io)),
         (status, Lines("status", status)),
     )
     return Sources(
-        tuple(source for need, source in by_others if need),
+        tuple(by_others[field] for field in others),
         tuple(source for need, source in by_itself if need),
         (Stat(cells, "comm" in wanted),) if cells or "comm" in wanted else (),
+        tuple(POSITION[field] for field in others),
     )
 
 

@@ -17,8 +17,8 @@ from kvm_exporter.kvm.errors import Unsupported
 from kvm_exporter.kvm.live.procfs import Directory, Procfs
 from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.linux import pidfiles, reading
-from kvm_exporter.kvm.objects.linux.columns import POSITION, Scale
-from kvm_exporter.kvm.objects.linux.pidfiles import Row, Source
+from kvm_exporter.kvm.objects.linux.columns import POSITION, Row, Scale, blank, made
+from kvm_exporter.kvm.objects.linux.pidfiles import Source
 from kvm_exporter.kvm.objects.linux.resting import Memory, Resting
 from kvm_exporter.kvm.objects.model import Process, ProcOp
 
@@ -32,12 +32,10 @@ _FILTERS = {
     ProcOp.GID: "gid",
 }
 
-_PID = POSITION["pid"]
 _TID = POSITION["tid"]
 _COMM = POSITION["comm"]
 _THREAD_NAME = POSITION["thread_name"]
 _GONE = (errno.ENOENT, errno.ESRCH)
-_new = tuple.__new__
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +87,9 @@ class _Walk:
 
     def processes(self) -> Iterator[Process]:
         for pid in self._pids():
-            row = _blank(pid)
-            if self._read(pid, row) and self._matches(row):
-                yield _new(Process, row)
+            process = self._process(pid)
+            if process and self._matches(process):
+                yield process
         if self._resting:
             self._resting.end()
 
@@ -117,24 +115,21 @@ class _Walk:
         finally:
             directory.close()
 
-    def _read(self, pid: int, row: Row) -> bool:
-        """Fill a process's row; False where it is gone."""
+    def _process(self, pid: int) -> Process | None:
+        """A process; None where it is gone."""
+        row = blank(pid)
         if not self._sources:
-            return True
+            return made(row)
         try:
             directory = self._procfs.process(pid)
         except OSError as error:
-            return self._survives(error)
+            return made(row) if self._survives(error) else None
         try:
-            if self._resting is None:
-                return self._fill(self._sources, directory, row)
-            sources, rest = self._resting.recall(directory, row)
-            there = self._fill(sources, directory, row)
+            if self._resting:
+                return self._resting.process(directory, self._fill)
+            return made(row) if self._fill(self._sources, directory, row) else None
         finally:
             directory.close()
-        if there:
-            self._resting.keep(pid, rest, row)
-        return there
 
     def _threads_of(self, pid: int) -> list[Process]:
         try:
@@ -143,7 +138,7 @@ class _Walk:
             self._survives(error)
             return []
         try:
-            leader = _blank(pid)
+            leader = blank(pid)
             if not self._fill(self._leader, directory, leader):
                 return []
             rows = [self._thread(directory, tid, leader) for tid in directory.numbers("task")]
@@ -152,11 +147,11 @@ class _Walk:
             return []
         finally:
             directory.close()
-        return [_new(Process, row) for row in rows if row and self._matches(row)]
+        return [made(row) for row in rows if row and self._matches(row)]
 
     def _thread(self, process: Directory, tid: int, leader: Row) -> Row | None:
         """A thread's row: its own figures under its process's pid and comm; None if gone."""
-        row = _blank(process.number)
+        row = blank(process.number)
         row[_TID] = tid
         try:
             directory = process.thread(tid)
@@ -188,11 +183,5 @@ class _Walk:
         self._tally.add("proc pid", error.errno)
         return True
 
-    def _matches(self, row: Row) -> bool:
+    def _matches(self, row: Row | Process) -> bool:
         return self._filter is None or row[self._filter] == self._choice.arg
-
-
-def _blank(pid: int) -> Row:
-    row: Row = [None] * len(POSITION)
-    row[_PID] = pid
-    return row
