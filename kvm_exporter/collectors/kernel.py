@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import astuple, fields
 
 from kvm_exporter.collectors import Collector, NoOptions
-from kvm_exporter.kvm import Kvm
+from kvm_exporter.kvm import Kvm, KvmError
 from kvm_exporter.kvm.objects.model import Uname
-from kvm_exporter.metric import Family, Kind, Metric
+from kvm_exporter.metric import Family, Kind, Metric, Sample
 
 ROWS: tuple[tuple[str, str, Kind, str], ...] = (
     # KernelCounters field, metric name after kvm_, kind, help
@@ -52,7 +52,14 @@ def collect(kvm: Kvm) -> Iterable[Family]:
     """Each row whose number this kernel has, and the kernel's name."""
     counters = kvm.kernel()
     yield from (metric.single(getattr(counters, field)) for field, metric in METRICS)
-    yield UNAME.family([(astuple(kvm.uname()), 1)])
+    yield UNAME.family(_uname(kvm))
+
+
+def _uname(kvm: Kvm) -> Iterable[Sample]:
+    try:
+        return ((astuple(kvm.uname()), 1),)
+    except KvmError:  # counted in the handle's tally
+        return ()
 
 
 COLLECTOR = Collector(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from kvm_exporter.collectors import Collector, NoOptions
-from kvm_exporter.kvm import Kvm
+from kvm_exporter.kvm import AccessDenied, Kvm, Unsupported
 from kvm_exporter.metric import Family, Metric
 
 SIZE = Metric(
@@ -50,18 +51,28 @@ OUT_OPERATIONS = Metric(
 
 def collect(kvm: Kvm) -> Iterable[Family]:
     """Devices, their totals and the traffic; a kernel without swap has totals of 0."""
-    devices = kvm.swap_devices()
+    yield from _of_devices(kvm)
     activity = kvm.swap_activity()
-    return (
-        SIZE.family(((device.name,), device.size_bytes) for device in devices),
-        USED.family(((device.name,), device.used_bytes) for device in devices),
-        TOTAL_SIZE.single(sum(device.size_bytes for device in devices)),
-        TOTAL_USED.single(sum(device.used_bytes for device in devices)),
-        IN.single(activity.in_bytes),
-        OUT.single(activity.out_bytes),
-        IN_OPERATIONS.single(activity.in_operations),
-        OUT_OPERATIONS.single(activity.out_operations),
-    )
+    yield IN.single(activity.in_bytes)
+    yield OUT.single(activity.out_bytes)
+    yield IN_OPERATIONS.single(activity.in_operations)
+    yield OUT_OPERATIONS.single(activity.out_operations)
+
+
+def _of_devices(kvm: Kvm) -> Iterable[Family]:
+    try:
+        devices = kvm.swap_devices()
+    except (AccessDenied, Unsupported):  # counted in the handle's tally
+        return
+    # devices of one name are one series: FreeBSD names all swap over the network the same
+    sizes, used = Counter[tuple[str]](), Counter[tuple[str]]()
+    for device in devices:
+        sizes[device.name,] += device.size_bytes
+        used[device.name,] += device.used_bytes
+    yield SIZE.family(sizes.items())
+    yield USED.family(used.items())
+    yield TOTAL_SIZE.single(sum(device.size_bytes for device in devices))
+    yield TOTAL_USED.single(sum(device.used_bytes for device in devices))
 
 
 COLLECTOR = Collector(

@@ -10,6 +10,7 @@ import pytest
 
 from kvm_exporter import collectors
 from kvm_exporter.collectors import cpu, kernel, loadavg, memory, swap
+from kvm_exporter.kvm import AccessDenied, Unsupported
 from kvm_exporter.kvm.objects import model
 
 UNAME = model.Uname("FreeBSD", "host", "15.1-RELEASE", "15.1 #0 GENERIC", "amd64")
@@ -19,6 +20,15 @@ def scraped(collect, **answers):
     """Collected families as {name: {labels: value}} from a kernel with these answers."""
     kvm = SimpleNamespace(**{name: lambda value=value: value for name, value in answers.items()})
     return {family.metric.name: dict(family.samples) for family in collect(kvm)}
+
+
+def raising(error):
+    """A method that fails in that way."""
+
+    def method():
+        raise error
+
+    return method
 
 
 def test_load_averages():
@@ -52,6 +62,35 @@ def test_no_swap_is_zero_and_unknown_traffic_is_absent():
     assert got["kvm_swap_size_bytes"] == {}
     assert got["kvm_swap_total_size_bytes"] == got["kvm_swap_total_used_bytes"] == {(): 0}
     assert got["kvm_swap_in_operations_total"] == {}
+
+
+def test_devices_of_one_name_are_one_series():
+    """Swap files over NFS have no names of their own; two like series would be no exposition."""
+    nfs = model.SwapDevice("[NFS swap]", 100, 10, 100)
+    got = list(
+        swap.collect(
+            SimpleNamespace(swap_devices=lambda: (nfs, nfs), swap_activity=model.SwapActivity)
+        )
+    )
+    samples = {family.metric.name: list(family.samples) for family in got}
+    assert samples["kvm_swap_size_bytes"] == [(("[NFS swap]",), 200)]
+    assert samples["kvm_swap_used_bytes"] == [(("[NFS swap]",), 20)]
+    assert samples["kvm_swap_total_size_bytes"] == [((), 200)]
+
+
+@pytest.mark.parametrize("error", [AccessDenied("EPERM"), Unsupported("ENOENT")])
+def test_refused_devices_cost_no_traffic(error):
+    """Without vm.swap_info there is no size, not even a total of 0; the traffic is still told."""
+    kvm = SimpleNamespace(
+        swap_devices=raising(error), swap_activity=lambda: model.SwapActivity(1, 2, 3, 4)
+    )
+    got = {family.metric.name: dict(family.samples) for family in swap.collect(kvm)}
+    assert {name: series for name, series in got.items() if series} == {
+        "kvm_swap_in_bytes_total": {(): 1},
+        "kvm_swap_out_bytes_total": {(): 2},
+        "kvm_swap_in_operations_total": {(): 3},
+        "kvm_swap_out_operations_total": {(): 4},
+    }
 
 
 def test_cpu_modes_are_those_of_the_kernel():
@@ -109,6 +148,15 @@ def test_kernel_counters():
         "kvm_forks_total": {(): 7},
         "kvm_uname_info": {("FreeBSD", "host", "15.1-RELEASE", "15.1 #0 GENERIC", "amd64"): 1},
     }
+
+
+def test_a_refused_name_costs_no_counter():
+    """What refuses kern.hostname takes kvm_uname_info away, and nothing else."""
+    kvm = SimpleNamespace(
+        kernel=lambda: model.KernelCounters(forks=7), uname=raising(AccessDenied("kern.hostname"))
+    )
+    got = {family.metric.name: dict(family.samples) for family in kernel.collect(kvm)}
+    assert {name: series for name, series in got.items() if series} == {"kvm_forks_total": {(): 7}}
 
 
 @pytest.mark.parametrize("name", collectors.names())

@@ -118,6 +118,7 @@ def make(tmp_path: Path) -> Make:
         *,
         writable: bool = False,
         memoryless: bool = False,
+        device_name: Callable[[int], str] = {0x33: "vtbd4", 0x34: "vtbd5"}.__getitem__,
     ) -> Descriptor:
         table = SYMBOLS if symbols is None else symbols
         memory = DeviceMemory(str(kmem), writable=writable)
@@ -126,8 +127,7 @@ def make(tmp_path: Path) -> Make:
         def find(name: bytes) -> Found | None:
             return Found(table[name.decode()], 8) if name.decode() in table else None
 
-        names = iter(("vtbd4", "vtbd5"))
-        system = FreeBSDLive(sysctl or sysctls(), lambda _: next(names), tally)
+        system = FreeBSDLive(sysctl or sysctls(), device_name, tally)
         kvm = Kvm(system, memory, KldSymbols(find, memory, tally), tally)
         return Descriptor(kvm, program, writable=writable, memoryless=memoryless)
 
@@ -218,7 +218,8 @@ def test_this_machine_through_the_old_names() -> None:
     assert compat.kvm_geterr(kd) == "kvm_getprocs: No such process"
     assert compat.kvm_getcptime(kd, ticks := []) == 0
     assert len(ticks) == 5
-    assert compat.kvm_getncpus(kd) >= 1
+    # FreeBSD keeps the number in memory, and /dev/null has none
+    assert compat.kvm_getncpus(kd) == (os.cpu_count() if sys.platform == "linux" else -1)
     assert compat.kvm_native(kd) == 1
     assert compat.kvm_close(kd) == 0
 
@@ -259,6 +260,20 @@ def test_errors_of_kvm_open_are_printed(make: Make, capsys: pytest.CaptureFixtur
     assert compat.kvm_getprocs(kd, compat.KERN_PROC_PID, 9) is None
     assert capsys.readouterr().err == "ps: kvm_getprocs: No such process\n"
     assert compat.kvm_geterr(kd) == ""
+
+
+def test_addresses_that_cannot_be_read_print_nothing(
+    make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Even with errstr a failed read or write is kvm_geterr's; a short one is printed."""
+    kd = make(program="gdb")
+    assert compat.kvm_read(kd, 0x10000, bytearray(8), 8) == -1
+    assert compat.kvm_geterr(kd) == "kvm_read: Bad address"
+    assert compat.kvm_write(kd, 0, b"x") == -1
+    assert compat.kvm_geterr(kd) == "kvm_write: Bad file descriptor"
+    assert capsys.readouterr().err == ""
+    assert compat.kvm_read(kd, 0x10000 - 3, bytearray(8), 8) == 3
+    assert capsys.readouterr().err == "gdb: short read\n"
 
 
 # processes
@@ -408,6 +423,35 @@ def test_swapinfo_is_what_libkvm_printed(make: Make) -> None:
     assert compat.kvm_getswapinfo(None, swap, 9, 0) == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "answer", "text"),
+    [
+        ("vm.dmmax", 2, "cannot read sysctl vm.dmmax:No such file or directory"),
+        ("vm.dmmax", b"12345678", "sysctl vm.dmmax has unexpected size"),
+        ("vm.swap_info.1", 1, "cannot read sysctl: Operation not permitted."),
+        ("vm.swap_info.1", b"short", "sysctl vm.swap_info.1: 5 bytes, but struct xswdev has 32"),
+    ],
+)
+def test_swapinfo_errors(make: Make, name: str, answer: bytes | int, text: str) -> None:
+    """-1, nothing filled in, and libkvm's text, or where it has only a riddle, ours."""
+    sysctl = freebsd_facts.sysctl("root")
+    sysctl.answers[name] = answer
+    kd = make(sysctl)
+    swap: list[compat.KvmSwap] = []
+    assert compat.kvm_getswapinfo(kd, swap, 9, 0) == -1
+    assert compat.kvm_geterr(kd).startswith(text)
+    assert swap == []
+
+
+def test_a_swap_device_without_a_name(make: Make) -> None:
+    """Its number, behind /dev/ if that is asked for, as libkvm has it."""
+    kd = make(freebsd_facts.sysctl("root"), device_name="#C:{:#x}".format)
+    swap: list[compat.KvmSwap] = []
+    for flags, names in ((0, ["#C:0x33", "#C:0x34"]), (2, ["/dev/#C:0x33", "/dev/#C:0x34"])):
+        assert compat.kvm_getswapinfo(kd, swap, 9, flags) == 2
+        assert [row.ksw_devname for row in swap[:2]] == names
+
+
 # symbols and memory
 
 
@@ -495,6 +539,13 @@ def test_displacement(make: Make) -> None:
 
 
 # per-CPU data
+
+
+def test_cpus_need_no_host_name(make: Make) -> None:
+    """What uname(3) is refused is nothing to per-CPU data."""
+    sysctl = sysctls()
+    sysctl.answers["kern.hostname"] = 1
+    assert compat.kvm_getmaxcpu(make(sysctl)) == 8
 
 
 def test_cpus_are_counted(make: Make) -> None:

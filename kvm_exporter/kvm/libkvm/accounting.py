@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kvm_exporter.kvm.errors import KvmError
-from kvm_exporter.kvm.libkvm.descriptor import Descriptor
+from kvm_exporter.kvm.libkvm.descriptor import Descriptor, errno_of
 from kvm_exporter.kvm.objects.freebsd.system import FreeBSDLive
 from kvm_exporter.kvm.objects.model import OpenFile, Process, ProcOp, SwapDevice
 
@@ -27,7 +27,8 @@ DEVNAME_SIZE = 32
 CPUSTATES = 5
 """sys/sys/resource.h"""
 
-LONG = struct.Struct("@l")
+CP_TIME = struct.Struct(f"@{CPUSTATES}l")
+INT = struct.Struct("@i")
 
 
 @dataclass(slots=True)
@@ -60,20 +61,23 @@ def kvm_getcptime(kd: Descriptor | None, cp_time: list[int]) -> int:
         return 0
     with kd.reporting("kvm_getcptime"):
         system = kd.kvm.system
-        ticks = _cp_time(system) if isinstance(system, FreeBSDLive) else _clock_ticks(kd)
-        cp_time[:CPUSTATES] = ticks
+        if isinstance(system, FreeBSDLive):
+            cp_time[:CPUSTATES] = _fixed(system, "kern.cp_time", CP_TIME)
+        else:
+            cp_time[:CPUSTATES] = _clock_ticks(kd)
         return 0
     return -1
 
 
-def _cp_time(system: FreeBSDLive) -> list[int]:
+def _fixed(system: FreeBSDLive, name: str, shape: struct.Struct) -> tuple[int, ...]:
+    """The integers of a sysctl that has just that shape."""
     try:
-        raw = system.sysctl.by_name("kern.cp_time")
+        raw = system.sysctl.by_name(name)
     except OSError as e:
-        raise KvmError(f"cannot read sysctl kern.cp_time:{os.strerror(e.errno or 0)}") from None
-    if len(raw) != CPUSTATES * LONG.size:
-        raise KvmError("sysctl kern.cp_time has unexpected size")
-    return [ticks for (ticks,) in LONG.iter_unpack(raw)]
+        raise KvmError(f"cannot read sysctl {name}:{os.strerror(e.errno or 0)}") from None
+    if len(raw) != shape.size:
+        raise KvmError(f"sysctl {name} has unexpected size")
+    return shape.unpack(raw)
 
 
 def _clock_ticks(kd: Descriptor) -> list[int]:
@@ -101,7 +105,7 @@ def kvm_getswapinfo(
         return 0
     with kd.reporting("kvm_getswapinfo"):
         page = kd.kvm.system.page_size
-        rows = [_swap(device, page, flags) for device in kd.kvm.swap_devices()]
+        rows = [_swap(device, page, flags) for device in _swap_devices(kd)]
         count = min(len(rows), swap_max - 1)
         if count >= 0:
             total = KvmSwap(
@@ -113,10 +117,27 @@ def kvm_getswapinfo(
     return -1
 
 
+def _swap_devices(kd: Descriptor) -> tuple[SwapDevice, ...]:
+    system = kd.kvm.system
+    if not isinstance(system, FreeBSDLive):
+        return kd.kvm.swap_devices()
+    _fixed(system, "vm.dmmax", INT)
+    try:
+        return kd.kvm.swap_devices()
+    except KvmError as e:
+        number = errno_of(e)
+        if number is None:
+            raise
+        raise KvmError(f"cannot read sysctl: {os.strerror(number)}.") from None
+
+
 def _swap(device: SwapDevice, page: int, flags: int) -> KvmSwap:
     name = device.name
     if not flags & SWIF_DEV_PREFIX:
         name = name.removeprefix("/dev/")
+    elif name.startswith("#"):
+        # libkvm's prefix is before the number of a device without a name, too
+        name = f"/dev/{name}"
     cut = os.fsencode(name)[: DEVNAME_SIZE - 1]
     return KvmSwap(
         os.fsdecode(cut), device.used_bytes // page, device.usable_bytes // page, device.flags

@@ -3,6 +3,9 @@
 libkvm has two ways of failing (_kvm_err and _kvm_syserr of lib/libkvm/kvm_private.c), told apart
 here by the exception: one that an OSError caused reads ``function: strerror``, any other is its
 own text.  Each call starts with a clean error, so a text is never a stale one.
+
+Errors of kvm_read and kvm_write are soft: kvm_open's errstr does not have them printed, because
+programs such as gdb try addresses that may be bogus.  A short transfer is printed.
 """
 
 from __future__ import annotations
@@ -37,33 +40,34 @@ class Descriptor:
         self.memoryless = memoryless
         self.error = ""
 
-    def fail(self, text: str) -> None:
-        """Report an error as _kvm_err does."""
-        if self.program is None:
+    def fail(self, text: str, *, soft: bool = False) -> None:
+        """Report an error as _kvm_err does; a ``soft`` one is stored in any case."""
+        if self.program is None or soft:
             self.error = text
         else:
             tell(self.program, text)
 
-    def fail_with(self, function: str, number: int) -> None:
+    def fail_with(self, function: str, number: int, *, soft: bool = False) -> None:
         """Report an errno as _kvm_syserr does."""
-        self.fail(f"{function}: {os.strerror(number)}")
+        self.fail(f"{function}: {os.strerror(number)}", soft=soft)
 
-    def reporting(self, function: str) -> Reporting:
+    def reporting(self, function: str, *, soft: bool = False) -> Reporting:
         """A block whose KvmError is reported and ends it.
 
         Unsupported passes where it means this library; what the kernel has not got (ENOENT behind
         it) is reported like any other error.
         """
         self.error = ""
-        return Reporting(self, function)
+        return Reporting(self, function, soft=soft)
 
 
 class Reporting:
     """See Descriptor.reporting: what follows the block is the failed function's return."""
 
-    def __init__(self, kd: Descriptor, function: str) -> None:
+    def __init__(self, kd: Descriptor, function: str, *, soft: bool) -> None:
         self._kd = kd
         self._function = function
+        self._soft = soft
 
     def __enter__(self) -> None:
         """Nothing to prepare."""
@@ -80,9 +84,9 @@ class Reporting:
         if number is None and isinstance(error, Unsupported):
             return False
         if number is None:
-            self._kd.fail(str(error))
+            self._kd.fail(str(error), soft=self._soft)
         else:
-            self._kd.fail_with(self._function, number)
+            self._kd.fail_with(self._function, number, soft=self._soft)
         return True
 
 

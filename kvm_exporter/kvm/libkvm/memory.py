@@ -60,7 +60,7 @@ def kvm_read2(kd: Descriptor, addr: int, buf: bytearray | memoryview, nbytes: in
     """As kvm_read: addresses are whole in Python in any case."""
     if len(buf) < nbytes:
         raise ValueError(f"a buffer of {len(buf)} bytes has no room for {nbytes}")
-    with kd.reporting("kvm_read"):
+    with kd.reporting("kvm_read", soft=True):
         data = bytes_at(kd, addr, nbytes)
         buf[: len(data)] = data
         if len(data) < nbytes:
@@ -76,9 +76,9 @@ def kvm_write(
 
     Fewer than ``nbytes`` are "short write".
     """
-    with kd.reporting("kvm_write"):
+    with kd.reporting("kvm_write", soft=True):
         if not kd.writable:
-            kd.fail_with("kvm_write", errno.EBADF)
+            kd.fail_with("kvm_write", errno.EBADF, soft=True)
             return -1
         data = bytes(buf[:nbytes])
         written = kd.kvm.write(addr, data)

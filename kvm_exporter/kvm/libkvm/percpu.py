@@ -19,10 +19,19 @@ from kvm_exporter.kvm.errors import KvmError, Unsupported
 from kvm_exporter.kvm.libkvm.descriptor import Descriptor
 from kvm_exporter.kvm.libkvm.memory import bytes_at, kvm_read
 from kvm_exporter.kvm.live.kldsym import KldSymbols
+from kvm_exporter.kvm.objects.freebsd.system import FreeBSDLive
 
-PCPU_SIZES = {"amd64": 4096, "i386": 4096, "arm64": 512, "arm": 512, "riscv": 256, "powerpc": 4096}
-"""sizeof(struct pcpu) by hw.machine, of libc's machine/pcpu.h, which pads it to a factor of a page
-so that additions do not change it."""
+PCPU_SIZES = {
+    "amd64": 4096,
+    "i386": 4096,
+    "aarch64": 512,
+    "armv7": 512,
+    "riscv64": 256,
+    "powerpc64": 4096,
+    "powerpc64le": 4096,
+}
+"""sizeof(struct pcpu) by hw.machine_arch, of libc's machine/pcpu.h, which pads it to a factor of a
+page so that additions do not change it."""
 
 INT = struct.Struct("@i")
 POINTER = struct.Struct("@P")
@@ -117,10 +126,11 @@ def kvm_counter_u64_fetch(kd: Descriptor, base: int) -> int:
 
 
 def _freebsd(kd: Descriptor, function: str) -> str:
-    """The machine (hw.machine); Unsupported where it is not FreeBSD."""
-    if kd.kvm.system.name != "freebsd":
+    """The machine (hw.machine_arch); Unsupported where it is not FreeBSD."""
+    system = kd.kvm.system
+    if not isinstance(system, FreeBSDLive):
         raise Unsupported(f"{function}: only FreeBSD's per-CPU data can be read yet")
-    return kd.kvm.uname().machine
+    return system.machine
 
 
 def _copy(kd: Descriptor, base: int, machine: str, cpu: int) -> int:

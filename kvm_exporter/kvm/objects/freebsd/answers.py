@@ -75,18 +75,26 @@ class Answers:
             self._tally.add(name, None)
         return None
 
-    def listed(self, name: str, index: int) -> bytes | None:
-        """Entry ``index`` of a list that is read by number; None past its end."""
+    def listed(
+        self, name: str, index: int, struct: str, members: Sequence[str]
+    ) -> dict[str, int] | None:
+        """As ``required_record`` for entry ``index`` of a list; None past its end.
+
+        The buffer has just the struct's size, by which the kernel chooses between layouts: a
+        32-bit program on a 64-bit kernel gets vm.swap_info as i386 has it.
+        """
         try:
             mib = self._sysctl.mib(name)
         except OSError as e:
             raise self._refused(name, e) from e
+        size = layout(struct, self.machine).size
         try:
-            return self._sysctl.by_mib((*mib, index))
+            raw = self._sysctl.by_mib((*mib, index), size, keep_partial=True)
         except OSError as e:
             if e.errno == errno.ENOENT:
                 return None
             raise self._refused(name, e) from e
+        return self.record(f"{name}.{index}", raw, struct, members)
 
     def record(self, name: str, raw: bytes, struct: str, members: Sequence[str]) -> dict[str, int]:
         """Integer members of a struct; FormatError unless ``raw`` has just its size."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Collection, Iterable, Iterator
 
+from kvm_exporter.kvm.errors import FormatError
 from kvm_exporter.kvm.live.sysctl import Sysctl
 from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd import files, kinfo
@@ -93,5 +94,8 @@ def _with_open_files(
         counts = files.count_by_pid(sysctl, machine)
     except OSError as e:
         tally.add("kern.file", e.errno)
+        return found
+    except FormatError:
+        tally.add("kern.file", None)
         return found
     return (process._replace(open_files=counts[process.pid]) for process in found)

@@ -19,7 +19,7 @@ DeviceName = Callable[[int], str]
 """devname_r(3): ``vtbd4`` for a device number, ``#C:0x…`` for one that has no name."""
 
 VERSION = 2
-"""XSWDEV_VERSION (sys/vm/vm_param.h)."""
+"""XSWDEV_VERSION (sys/vm/vm_param.h); a longer struct has another."""
 
 NODEV = 2**64 - 1
 """sys/sys/param.h: (dev_t)-1."""
@@ -35,10 +35,9 @@ def from_live(answers: Answers, page_size: int, device_name: DeviceName) -> tupl
     skipped = answers.number("vm.dmmax") or 0
     devices = []
     for index in range(MAX_DEVICES):
-        raw = answers.listed("vm.swap_info", index)
-        if raw is None:
+        row = answers.listed("vm.swap_info", index, "xswdev", MEMBERS)
+        if row is None:
             break
-        row = answers.record(f"vm.swap_info.{index}", raw, "xswdev", MEMBERS)
         if row["xsw_version"] != VERSION:
             raise FormatError(
                 f"sysctl vm.swap_info.{index}: version {row['xsw_version']} of struct xswdev, "

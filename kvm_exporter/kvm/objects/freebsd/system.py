@@ -43,6 +43,11 @@ class FreeBSDLive:
         return self._sysctl
 
     @property
+    def machine(self) -> str:
+        """hw.machine_arch, by which the tables of structs are named."""
+        return self._answers.machine
+
+    @property
     def page_size(self) -> int:
         """hw.pagesize."""
         return self._page_size
@@ -83,8 +88,7 @@ class FreeBSDLive:
         self, fields: Collection[str] | None, op: model.ProcOp, arg: int, threads: bool
     ) -> Iterator[model.Process]:
         """As procs.from_live."""
-        machine = self._answers.machine
-        return procs.from_live(self._sysctl, machine, self._tally, fields, op, arg, threads)
+        return procs.from_live(self._sysctl, self.machine, self._tally, fields, op, arg, threads)
 
     def arguments(self, pid: int) -> tuple[str, ...]:
         """As args.arguments."""
@@ -100,4 +104,4 @@ class FreeBSDLive:
 
     def open_files(self, pid: int | None) -> Iterator[model.OpenFile]:
         """As files.from_live."""
-        return files.from_live(self._sysctl, self._answers.machine, self._tally, pid)
+        return files.from_live(self._sysctl, self.machine, self._tally, pid)

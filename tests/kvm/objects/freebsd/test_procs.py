@@ -365,3 +365,17 @@ def test_a_missing_unit_costs_only_its_fields() -> None:
     (row,) = procs.from_live(sysctl, "amd64", tally, None, ProcOp.PROC, 0, False)
     assert row == EXPECTED._replace(percent_cpu=None)
     assert tally.counts() == {("kern.fscale", "EPERM"): 1}
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"), [(errno.EPERM, "EPERM"), ((136).to_bytes(8, "little") * 17, "unknown")]
+)
+def test_files_that_cannot_be_counted_cost_only_the_count(answer: int | bytes, name: str) -> None:
+    """A refused kern.file, or an xfile of another release, takes no process away."""
+    tally = Tally()
+    answers = {"kern.proc.proc": kinfo_proc("amd64", EVERYTHING), "kern.file": answer}
+    sysctl = ForgedSysctl(answers, {"kern.proc.proc": (1, 14, 8), "kern.file": (1, 15)})
+    wanted = ["pid", "comm", "open_files"]
+    (row,) = procs.from_live(sysctl, "amd64", tally, wanted, ProcOp.PROC, 0, False)
+    assert (row.pid, row.comm, row.open_files) == (4242, EXPECTED.comm, None)
+    assert tally.counts() == {("kern.file", name): 1}

@@ -276,11 +276,14 @@ def test_open_files_are_counted_on_request() -> None:
     assert {row.open_files for row in rows if row.comm in ("kernel", "idle")} == {0}
 
 
-def test_files_that_cannot_be_counted_are_unknown() -> None:
-    """A refused kern.file costs the count alone, and is in the tally."""
+@pytest.mark.parametrize(
+    ("answer", "name"), [(1, "EPERM"), ((136).to_bytes(8, "little") * 17, "unknown")]
+)
+def test_files_that_cannot_be_counted_are_unknown(answer: bytes | int, name: str) -> None:
+    """A kern.file that is refused, or of another release, costs the count alone, and is tallied."""
     sysctl = freebsd_facts.sysctl("root")
-    sysctl.answers["kern.file"] = 1
+    sysctl.answers["kern.file"] = answer
     tally = Tally()
     rows = list(procs.from_live(sysctl, "amd64", tally, ["open_files"], ProcOp.PROC, 0, False))
     assert {row.open_files for row in rows} == {None}
-    assert tally.counts() == {("kern.file", "EPERM"): 1}
+    assert tally.counts() == {("kern.file", name): 1}

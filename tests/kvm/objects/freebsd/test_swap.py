@@ -84,6 +84,22 @@ def test_another_structs_size_is_named() -> None:
         devices(freebsd.xswdev(0x33, 100, 0, arch="i386"))
 
 
+def test_the_buffer_has_the_structs_size() -> None:
+    """By that size an amd64 kernel tells a 32-bit program, and gives it i386's struct."""
+    for arch, size in (("amd64", 32), ("i386", 24)):
+        tree: Tree = {"hw.machine_arch": freebsd.machine(arch), "vm.swap_info": errno.EINVAL}
+        tree["vm.swap_info.0"] = freebsd.xswdev(0x33, 100, 0, arch=arch)
+        sysctl = ForgedSysctl(tree)
+        swap.from_live(Answers(sysctl, Tally()), PAGE, NAMES.__getitem__)
+        assert ("vm.swap_info.0", size) in sysctl.asked
+
+
+def test_a_longer_struct_of_a_later_version_is_named() -> None:
+    """What is longer than the buffer is cut by the kernel; the version says that it is another."""
+    with pytest.raises(FormatError, match=r"vm\.swap_info\.0: version 3 "):
+        devices(freebsd.xswdev(0x33, 100, 0, version=3) + bytes(8))
+
+
 def test_another_version_is_named() -> None:
     """FreeBSD 11's struct."""
     with pytest.raises(FormatError, match=r"vm\.swap_info\.0: version 1 "):
