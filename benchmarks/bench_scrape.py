@@ -2,7 +2,8 @@
 
 A scrape of ours hands out ready bytes: the time of a small one, of 6,500 and of 100,000 samples,
 beside node_exporter's usual page, in turns in the same run.  The samples come from a collector
-that an installed package brings, as anybody's could.
+that an installed package brings, as anybody's could.  "Wanted" is what we promise, of the plain
+(identity) scrape and of the start.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from table import Cell, print_table
 
 ROUNDS = 30
 STARTS = 5
-SIZES = (6_500, 100_000)
+WANTED = {6_500: "< node_exporter's", 100_000: "< 20 ms"}
+"""Samples of a scrape, and how fast it shall be."""
+WANTED_START = "<= 500 ms, <= 30 MiB at 600"
 
 CONFIG = """
 max_series: {samples}
@@ -78,15 +81,23 @@ def timed_scrape(server: Server, *, gzip: bool) -> float:
     return time.perf_counter() - begin
 
 
+def samples_of(server: Server) -> int:
+    """How many samples a scrape has: its lines without comments."""
+    return sum(not line.startswith(b"#") for line in server.scrape().splitlines())
+
+
 def scrapes(folder: Path) -> None:
     """Print the time of scrapes of every size, plain and compressed."""
     with ExitStack() as stack:
         servers = {"node_exporter": stack.enter_context(serving(NODE_EXPORTER))}
-        for samples in SIZES:
+        wanted = ["", *WANTED.values()]
+        for samples in WANTED:
             path = folder / f"{samples}.yml"
             path.write_text(CONFIG.format(samples=samples))
             command = ours(f"--config.file={path}")
-            servers[f"kvm_exporter, {samples:,} samples"] = stack.enter_context(serving(command))
+            servers[f"kvm_exporter, {samples:,} and its own"] = stack.enter_context(
+                serving(command)
+            )
         for gzip in (False, True):
             for server in servers.values():
                 server.scrape(gzip=gzip)
@@ -96,11 +107,13 @@ def scrapes(folder: Path) -> None:
             ]
             medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
             rows: list[tuple[Cell, ...]] = [
-                (name, len(server.scrape().splitlines()), median * 1e3, median / medians[0])
-                for (name, server), median in zip(servers.items(), medians, strict=True)
+                (name, samples_of(server), median * 1e3, median / medians[0], promise)
+                for (name, server), median, promise in zip(
+                    servers.items(), medians, wanted, strict=True
+                )
             ]
             title = f"One scrape, {'gzip' if gzip else 'identity'} (median of {ROUNDS})"
-            print_table(title, ("", "lines", "ms", "of node_exporter's"), rows)
+            print_table(title, ("", "samples", "ms", "of node_exporter's", "wanted"), rows)
 
 
 def start_seconds(command: list[str]) -> float:
@@ -122,10 +135,11 @@ def starts() -> None:
             with serving(command) as server:
                 for _ in range(20):
                     server.scrape(gzip=True)
-                rows.append((name, median * 1e3, server.resident_mib()))
+                promise = WANTED_START if name == "kvm_exporter" else ""
+                rows.append((name, median * 1e3, server.resident_mib(), promise))
     print_table(
         f"Start with {count} processes, default configuration (median of {STARTS})",
-        ("", "ms to the first good scrape", "RSS MiB after 20 scrapes"),
+        ("", "ms to the first good scrape", "RSS MiB after 20 scrapes", "wanted"),
         rows,
     )
 

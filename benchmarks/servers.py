@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -48,6 +49,8 @@ def free_port() -> int:
 @contextmanager
 def serving(command: Sequence[str], listen_flag: str = "--web.listen-address") -> Iterator[Server]:
     """The exporter started by ``command``, once its first scrape has been good."""
+    if not shutil.which(command[0]):
+        sys.exit(f"{command[0]} is not installed; on Debian: apt-get install {' '.join(PEERS)}")
     address = f"127.0.0.1:{free_port()}"
     process = subprocess.Popen(
         [*command, f"{listen_flag}={address}"],
@@ -81,3 +84,5 @@ def ours(*flags: str) -> list[str]:
 
 
 NODE_EXPORTER = ["prometheus-node-exporter"]
+PEERS = ("prometheus-node-exporter", "prometheus-process-exporter")
+"""Debian packages, and the programs in them."""

@@ -6,11 +6,27 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+import yaml
+
+from kvm_exporter import config
+from kvm_exporter.collectors.process.rules import Rules
+from kvm_exporter.kvm.objects.model import Process
 from kvm_exporter.outputs.http import RESERVED
+from kvm_exporter.typed_yaml import document
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    """The examples in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+CONFIGURATIONS = [text for text in blocks("yaml") if "scrape_configs" not in text]
 
 
 def flags(text):
@@ -51,3 +67,78 @@ def test_ci_takes_the_test_command_from_here():
     """There is one marked block, and it is what a newcomer is told to type."""
     marked = r"^<!-- test command[^>]*-->\n+```sh\n(.*?)^```$"
     assert re.findall(marked, README, re.MULTILINE | re.DOTALL) == ["make test\n"]
+
+
+@pytest.mark.parametrize("text", blocks("python"), ids=["kvm", "compat", "registry"])
+def test_python_examples_run(text):
+    """Each of the library's examples runs on this machine's kernel without a warning."""
+    command = [sys.executable, "-W", "error", "-c", text]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+@pytest.mark.parametrize("text", CONFIGURATIONS, ids=lambda text: text.split(":")[0])
+def test_configurations_are_good(text, tmp_path):
+    """Each example of a configuration is one that the exporter takes."""
+    (tmp_path / "kvm_exporter.yml").write_text(text)
+    config.load(tmp_path / "kvm_exporter.yml")
+
+
+def groups_example():
+    """The rules in the example of process groups."""
+    [text] = [text for text in CONFIGURATIONS if "groups:" in text]
+    [process] = config.decode(document.parse(text, "README.md")).collectors
+    return process.options
+
+
+@pytest.mark.parametrize(
+    ("process", "arguments", "key"),
+    [
+        (
+            Process(1, "postgres", uid=0, cgroup="/system.slice/postgresql.service"),
+            "postgres: app orders 10.0.0.7(4242) idle",
+            ("postgres orders", "0", ""),
+        ),
+        (Process(2, "cron", uid=0, cgroup="/system.slice/cron.service"), "cron", ("cron", "0", "")),
+        (Process(3, "nginx", uid=0, jail=4), "nginx", ("jail 4", "0", "")),
+        (Process(4, "tar", uid=7), "tar c /", ("backup", "backup", "4")),
+        (Process(5, "sh", uid=0, jail=9, cgroup="/user.slice"), "sh", ("sh", "0", "")),
+    ],
+)
+def test_the_groups_are_what_it_says(process, arguments, key, monkeypatch):
+    """Each rule of the example names the group of a process that is as its comment says."""
+    rules = Rules(groups_example())
+    monkeypatch.setattr(rules._users, "name", lambda uid: {7: "backup"}.get(uid, str(uid)))
+    kernel = SimpleNamespace(
+        system=SimpleNamespace(name="linux"), arguments=lambda pid: arguments.split(" ")
+    )
+    assert rules.key(process, kernel) == key
+    if key[0].startswith("postgres"):
+        assert f"`{arguments}` is in the group `{key[0]}`" in README
+
+
+def test_installed_files_are_where_their_users_look():
+    """What the README copies is here, and goes where the unit and the rc script expect it."""
+    copied = dict(re.findall(r"^install .*-m \d+ (\S+) (\S+)$", README, re.MULTILINE))
+    unit = (ROOT / "kvm_exporter.service").read_text(encoding="utf-8")
+    rc_script = (ROOT / "rc.d" / "kvm_exporter").read_text(encoding="utf-8")
+    assert copied.keys() == {"rc.d/kvm_exporter", "config/kvm_exporter.yml", "kvm_exporter.service"}
+    assert all((ROOT / source).exists() for source in copied)
+    sources = re.findall(r"^install .* (/\S+\.yml)$", README, re.MULTILINE)
+    assert len(sources) == 2
+    assert sources[0] in rc_script
+    assert sources[1] in unit
+    linked = re.search(r"^ln -s \S+ (\S+)$", README, re.MULTILINE)[1]
+    assert f"kvm_exporter_script:={linked}" in rc_script
+    [venv] = re.findall(r"^python3 -m venv (\S+)$", README, re.MULTILINE)
+    assert f"ExecStart={venv}/bin/kvm_exporter" in unit
+
+
+def test_the_scrape_configuration_is_prometheuss():
+    """The address is the exporter's default port, and the rules' file is in dashboards/."""
+    [text] = [text for text in blocks("yaml") if "scrape_configs" in text]
+    prometheus = yaml.safe_load(text)
+    [job] = prometheus["scrape_configs"]
+    assert job["static_configs"] == [{"targets": ["host:10111"]}]
+    assert all((ROOT / "dashboards" / name).exists() for name in prometheus["rule_files"])

@@ -37,16 +37,35 @@ def retry(ask, seconds=60):
     raise TimeoutError(f"nothing after {seconds} seconds")
 
 
+def check_metrics(text):
+    """What promtool has to say of a scrape: its status, and its remarks."""
+    command = ["promtool", "check", "metrics"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
 def test_promtool_finds_nothing_to_say(exporter):
     """Promtool check metrics accepts a whole live scrape without a single remark."""
-    checked = subprocess.run(
-        ["promtool", "check", "metrics"],
-        input=get(f"{exporter}/metrics"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+    assert check_metrics(get(f"{exporter}/metrics")) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", ["linux", "freebsd"])
+def test_promtool_finds_nothing_to_say_of_the_reviewed_scrapes(name):
+    """Nor of either system's golden scrape, which has families that this machine has not."""
+    golden = Path(__file__).parents[1] / "golden" / f"{name}.prom"
+    assert check_metrics(golden.read_text(encoding="utf-8")) == (0, "", "")
+
+
+def test_promtool_takes_the_readmes_configuration(tmp_path):
+    """What the README tells to put into prometheus.yml is good, with our rules beside it."""
+    root = Path(__file__).parents[2]
+    text = (root / "README.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"^```yaml\n(scrape_configs:.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "prometheus.yml").write_text(example)
+    shutil.copy(root / "dashboards" / "alerts.yml", tmp_path)
+    command = ["promtool", "check", "config", str(tmp_path / "prometheus.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture
@@ -81,11 +100,9 @@ def test_prometheus_finds_every_family(exporter, prometheus):
     retry(lambda: query(prometheus, "query", query='up{job="kvm"} == 1')["result"])
     families = list(text_string_to_metric_families(get(f"{exporter}/metrics")))
     served = {sample.name for family in families for sample in family.samples}
-    stored = retry(
-        lambda: set(query(prometheus, "label/__name__/values", **{"match[]": '{job="kvm"}'}))
-    )
     assert len(served) > 50
-    assert served <= stored
+    match = {"match[]": '{job="kvm"}'}
+    assert retry(lambda: served <= set(query(prometheus, "label/__name__/values", **match)))
     # OpenMetrics declares a family without its samples' suffix
     known = query(prometheus, "metadata").keys()
     assert {name for name in served if re.sub("_(total|info)$", "", name) not in known} == set()
@@ -102,3 +119,27 @@ def test_prometheus_scrapes_openmetrics(exporter, prometheus):
     )
     assert target[0]["lastError"] == ""
     assert Path(target[0]["scrapeUrl"]).name == "metrics"
+
+
+QUIET = {"Swap in use", "Swap by device", "Refused, failed, dropped"}
+"""Panels that a healthy host without swap has nothing to show in."""
+
+
+def test_every_panel_of_the_dashboard_has_data(exporter, prometheus):
+    """The real Prometheus understands each panel's query, and has something to answer."""
+    dashboard = Path(__file__).parents[2] / "dashboards" / "kvm_exporter.json"
+    panels = json.loads(dashboard.read_text(encoding="utf-8"))["panels"]
+    retry(
+        lambda: query(prometheus, "query", query='count_over_time(up{job="kvm"}[1m]) > 2')["result"]
+    )
+    values = {"$job": "kvm", "$instance": urllib.parse.urlsplit(exporter).netloc}
+    values["$__rate_interval"] = "1m"
+    empty = set()
+    for panel in panels:
+        for target in panel.get("targets", ()):
+            text = target["expr"]
+            for name, value in values.items():
+                text = text.replace(name, value)
+            if not query(prometheus, "query", query=text)["result"]:
+                empty.add(panel["title"])
+    assert empty <= QUIET
