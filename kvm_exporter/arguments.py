@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,7 @@ def _add_config(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--config.file",
         dest="config_file",
-        type=Path,
+        type=_checked(_file),
         metavar="FILE",
         help="YAML; without it, every collector with its defaults",
     )
@@ -144,7 +145,7 @@ def _add_web(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--web.config.file",
         dest="web_config_file",
-        type=Path,
+        type=_checked(_file),
         metavar="FILE",
         help="TLS, users and headers, as in Prometheus's exporter-toolkit",
     )
@@ -191,9 +192,16 @@ def _checked(convert: Callable[[str], T]) -> Callable[[str], T]:
     return checked
 
 
+def _file(text: str) -> Path:
+    if not text:
+        raise ValueError("the file's name is empty")
+    return Path(text)
+
+
 def _telemetry_path(text: str) -> str:
-    if not text.startswith("/") or "?" in text or "#" in text:
-        raise ValueError(f"{text!r} is not a path; it starts with /")
+    """A path that reads the same in a URL and after decoding it, else no request would match."""
+    if not re.fullmatch(r"/|(/[A-Za-z0-9._~-]+)+/?", text):
+        raise ValueError(f"{text!r} is not a path; it starts with / and has letters, digits, ._~-")
     if text in RESERVED:
         raise ValueError(f"{text!r} is the exporter's own; choose another, as /metrics")
     return text

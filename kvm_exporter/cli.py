@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from kvm_exporter import config, log
+from kvm_exporter import __version__, config, log
 from kvm_exporter import kvm as kernel
 from kvm_exporter.arguments import Arguments, parse
 from kvm_exporter.config import Config, ConfigError
@@ -44,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     log.set_up(arguments.log_level, arguments.log_format)
     try:
-        return _run(arguments)
+        status = _run(arguments)
+        sys.stdout.flush()
     except ConfigError as error:
         _complain(str(error))
         return MISTAKE
@@ -55,8 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # who read our output has had enough; keep Python's own flush at exit from complaining
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _complain(f"kvm_exporter: cannot go on: {error}")
+        return FAILURE
     except KeyboardInterrupt:
         return INTERRUPTED
+    return status
 
 
 def _run(arguments: Arguments) -> int:
@@ -132,8 +138,11 @@ def _serve(arguments: Arguments) -> int:
     scheme = "https" if web.tls else "http"
     for sock in web.sockets:
         address = url(sock, scheme).rstrip("/")
-        logging.getLogger(__name__).info("answering on %s%s", address, web.telemetry_path)
-    return service.run()
+        # a space after the URL: logfmt's closing quote would stick to it when it is copied
+        logging.getLogger(__name__).info(
+            "answering on %s%s (version %s)", address, web.telemetry_path, __version__
+        )
+    return service.run(signal.set_wakeup_fd)
 
 
 def _web(arguments: Arguments) -> Web:

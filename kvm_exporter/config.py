@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from kvm_exporter import collectors
 from kvm_exporter.collectors import Collector
@@ -39,6 +40,9 @@ __all__ = [
     "redacted",
     "with_collectors",
 ]
+
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""A token of RFC 9110, 5.6.2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,15 @@ class Otlp:
     def __post_init__(self) -> None:
         if not re.match(r"https?://[^/\s]+(/\S*)?$", self.endpoint):
             raise OptionError("endpoint", "expected a URL as http://127.0.0.1:4318/v1/metrics")
+        try:
+            _ = urlsplit(self.endpoint).port
+        except ValueError as error:
+            raise OptionError("endpoint", f"not a URL: {error}") from error
+        for name, value in self.headers.items():
+            if not HEADER_NAME.fullmatch(name):
+                raise OptionError("headers", f"{name!r} cannot be a header's name")
+            if not (value.isascii() and value.isprintable()):
+                raise OptionError("headers", f"the value of {name} is not printable ASCII")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from queue import SimpleQueue
@@ -63,6 +64,41 @@ class Order(Enum):
     FAIL = "fail"
 
 
+class Orders:
+    """Orders for the main thread, from any thread and from signal handlers.
+
+    Waiting for a lock would miss a signal that comes just before it, or in another thread: Python's
+    handler runs in the main thread, when that comes back.  So the main thread waits at a socket,
+    which the signal itself rings (signal.set_wakeup_fd).
+    """
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Order] = SimpleQueue()
+        self._ear, self._bell = socket.socketpair()
+        self._bell.setblocking(False)
+
+    def fileno(self) -> int:
+        """What a signal shall write to."""
+        return self._bell.fileno()
+
+    def put(self, order: Order) -> None:
+        """Give an order; without effect after ``close``."""
+        self._queue.put(order)
+        with suppress(OSError):  # it is full, so it has rung; or nobody listens any more
+            self._bell.send(b"\0")
+
+    def get(self) -> Order:
+        """The next order, once there is one."""
+        while self._queue.empty():
+            self._ear.recv(4096)
+        return self._queue.get()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._bell.close()
+        self._ear.close()
+
+
 class Service:
     """The long-running exporter.
 
@@ -87,7 +123,7 @@ class Service:
         self._collection = Collection(config, open_kvm, self._self_metrics)
         self.publication = Publication()
         self._push = _push(config.otlp)
-        self._orders: SimpleQueue[Order] = SimpleQueue()
+        self._orders = Orders()
         self._stopping = False
         self._wake = Event()
         self._collecting = Thread(target=self._collect, name="collecting", daemon=True)
@@ -98,8 +134,19 @@ class Service:
             hooks=self._hooks(web),
         )
 
-    def run(self) -> int:
-        """Serve until an order to stop; the exit status: 1 where a thread died, else 0."""
+    def run(self, wake_by_signals: Callable[[int], object] = lambda _fd: None) -> int:
+        """Serve until an order to stop; the exit status: 1 where a thread died, else 0.
+
+        ``wake_by_signals`` gets the descriptor that signals shall write to, -1 in the end.
+        """
+        wake_by_signals(self._orders.fileno())
+        try:
+            return self._run()
+        finally:
+            wake_by_signals(-1)
+            self._orders.close()
+
+    def _run(self) -> int:
         self._server.start()
         self._collecting.start()
         if self._push:

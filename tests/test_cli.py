@@ -109,6 +109,25 @@ def test_a_reader_that_has_enough_is_no_disaster():
     assert (done.returncode, done.stderr) == (1, "")
 
 
+@pytest.mark.parametrize("command", [["scrape"], ["--config.check"]])
+def test_output_that_cannot_be_written_is_told(command):
+    """A full disk is a failure with its reason and without a traceback."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "kvm_exporter", *command],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "No space left" in done.stderr
+
+
 def test_check_tells_what_every_collector_gets(configured, capsys):
     """``check`` tries each collector; one that fails is named with its reason."""
     configured(settings("one"), settings("swap", fail))
@@ -186,6 +205,11 @@ def test_a_system_that_cannot_be_read_is_told(monkeypatch, capsys):
         (["--web.listen-address=:65536"], "65535"),
         (["--web.telemetry-path=metrics"], "starts with /"),
         (["--web.telemetry-path=/-/ready"], "own"),
+        (["--web.telemetry-path=//metrics"], "letters"),
+        (["--web.telemetry-path=/métriques"], "letters"),
+        (["--web.telemetry-path=/a%20b"], "letters"),
+        (["--config.file="], "empty"),
+        (["--web.config.file="], "empty"),
         (["--web.max-requests=-1"], "whole number"),
         (["--log.level=loud"], "loud"),
         (["--collector.nonsense"], "nonsense"),
@@ -246,6 +270,13 @@ def test_an_address_that_fails_leaves_no_other_open():
         port = taken.getsockname()[1]
         with pytest.raises(ListenError, match="choose another"):
             listen.listen([Address("127.0.0.1", 0), Address("127.0.0.1", port)])
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+def test_a_name_that_no_host_can_have_is_told(host):
+    """What cannot even be asked of DNS is an error like any other address."""
+    with pytest.raises(ListenError, match="not a host's name"):
+        listen.listen([Address(host, 0)])
 
 
 def test_systemd_must_have_handed_over_a_socket():

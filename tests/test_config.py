@@ -92,6 +92,19 @@ BAD = {
     ),
     "missing key": ("otlp: {interval: 1s}", "1:7", "otlp", "the key endpoint is missing"),
     "not a URL": ("otlp: {endpoint: localhost}", "1:18", "otlp.endpoint", "expected a URL"),
+    "no port": ("otlp: {endpoint: 'http://h:65536/'}", "1:18", "otlp.endpoint", "not a URL: Port"),
+    "header name": (
+        "otlp: {endpoint: 'http://h', headers: {'a b': c}}",
+        "1:39",
+        "otlp.headers",
+        "'a b' cannot be a header's name",
+    ),
+    "header value": (
+        "otlp: {endpoint: 'http://h', headers: {a: \"b\\nc\"}}",
+        "1:39",
+        "otlp.headers",
+        "the value of a is not printable ASCII",
+    ),
     "YAML 1.1 boolean": (
         "collectors: {process: {threads: yes}}",
         "1:33",

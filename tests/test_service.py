@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import closing, contextmanager
-from http.client import HTTPResponse
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -42,7 +42,7 @@ cli.config.default = lambda: chosen
 cli.config.load = lambda path: load()
 sys.exit(cli.main(["--web.listen-address=127.0.0.1:0", *{arguments}]))
 """
-LISTENING = re.compile(r'answering on http://(127\.0\.0\.1):(\d+)/metrics"')
+LISTENING = re.compile(r"answering on http://(127\.0\.0\.1):(\d+)/metrics \(version ")
 
 
 def own(client):
@@ -298,3 +298,19 @@ def test_sighup_loads_the_configuration_again_and_survives_a_broken_one():
         assert client.get("/-/healthy").status == 200
         child.send_signal(signal.SIGHUP)
         wait_for(child, "loaded again")
+
+
+def test_a_signal_that_another_thread_got_ends_the_process_too():
+    """A signal need not interrupt what the main thread waits in; it is obeyed all the same."""
+    more = (
+        "import signal, threading\n"
+        "hit = lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM) or chosen\n"
+        "loads = iter([lambda: chosen, lambda: chosen, hit])\n"
+        "load = lambda: next(loads)()"
+    )
+    with process(["--config.file=x.yml"], more) as (child, client):
+        child.send_signal(signal.SIGHUP)
+        wait_for(child, "loaded again")  # the main thread is up, and waits for more
+        with suppress(OSError, HTTPException):  # the answer to who shoots the server is left open
+            client.post("/-/reload")
+        assert child.wait(PATIENCE) == 0

@@ -86,6 +86,9 @@ def _listen(address: Address) -> socket.socket:
         return _bind(family, sockaddr)
     except OSError as error:
         raise ListenError(_explain(address, error)) from error
+    except UnicodeError as error:  # from Python's encoding of names for DNS
+        what = f"cannot listen on {address.host}: not a host's name; see --web.listen-address"
+        raise ListenError(what) from error
 
 
 def _every_interface(port: int) -> socket.socket:

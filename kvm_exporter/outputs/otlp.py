@@ -37,6 +37,8 @@ FAILURES = Metric(
 _SDK_LOGGER = "opentelemetry.exporter.otlp.proto.http.metric_exporter"
 _VOLATILE = re.compile(r"0x[0-9a-f]+|\d+\.\d+s\b")
 """What differs between two reports of one cause: addresses of objects, times to wait."""
+_SECRET = re.compile(r"(?<=//)[^/\s]*(?=@)|(?<=\?)\S+")
+"""Where a URL in a report can have credentials: before the @, and in the query."""
 _REMEMBERED = 50
 """Distinct causes that are logged; more would be a flood, whatever they say."""
 
@@ -137,7 +139,7 @@ class OtlpPush:
     def _report(self) -> None:
         """Log what the SDK said first, which names the cause, if it is news."""
         said = self._records[0] if self._records else "the SDK gave no reason"
-        cause = _VOLATILE.sub("…", said)
+        cause = _VOLATILE.sub("…", _SECRET.sub("…", said))
         if cause in self._logged or len(self._logged) >= _REMEMBERED:
             return
         self._logged.add(cause)

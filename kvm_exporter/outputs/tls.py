@@ -99,7 +99,9 @@ def build(config: TlsServerConfig, folder: Path) -> ssl.SSLContext:
 
 def _file(inline: str | None, name: str | None, folder: Path, scratch: Path) -> Path:
     if name:
-        return folder / name
+        path = folder / name
+        path.open("rb").close()  # OpenSSL's error would not say which file
+        return path
     with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
         stream.write(inline or "")
     return scratch

@@ -266,8 +266,9 @@ def test_before_the_first_snapshot_the_exporter_is_healthy_but_not_ready(monkeyp
         assert client.get("/-/ready").status == 200
 
 
-def test_a_scrape_waits_for_the_first_snapshot():
+def test_a_scrape_waits_for_the_first_snapshot(monkeypatch):
     """Prometheus's first scrape of a fresh exporter is answered, not refused."""
+    monkeypatch.setattr(http, "FIRST_SNAPSHOT_SECONDS", PATIENCE)
     gate = Gate()
     with serving(lambda: config(settings("slow", gate))) as (client, _), connect(client) as early:
         assert gate.entered.wait(PATIENCE)

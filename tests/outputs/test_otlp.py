@@ -363,6 +363,24 @@ def test_nobody_listening_is_a_counted_failure(pushing):
     assert counts(push)[1] >= 1
 
 
+def test_a_failure_tells_no_credentials(pushing, caplog):
+    """What the SDK says holds the URL, whose user and query are for nobody's eyes."""
+    logged = threading.Event()
+    handler = logging.Handler()
+    handler.emit = lambda record: logged.set()
+    otlp.log.addHandler(handler)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        push = pushing(f"http://me:hunter2@{where}/v1/metrics?token=hunter2", timeout=0.2)
+        push.publish(snapshot(gauge("kvm_x", [((), 1)])))
+        assert logged.wait(PATIENCE)
+        push.stop(PATIENCE)
+    otlp.log.removeHandler(handler)
+    assert where in caplog.text
+    assert "hunter2" not in caplog.text
+
+
 def test_stop_does_not_wait_for_a_slow_receiver(receiver, pushing):
     """With a push hanging at the receiver, stop comes back at its timeout and leaves the push."""
     receiver.release.clear()
