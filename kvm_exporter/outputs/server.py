@@ -18,17 +18,17 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
-from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
-from waitress.utilities import Error
+from waitress.task import ThreadedTaskDispatcher
+
+from kvm_exporter.outputs.channel import Channel, Headers, TooManyRequests
 
 if TYPE_CHECKING:  # the first costs half a MiB, the second 5 and comes from TLS alone
     from wsgiref.types import WSGIApplication
@@ -48,8 +48,6 @@ UNREACHABLE = 1 << 60
 
 log = logging.getLogger(__name__)
 
-Headers = Iterable[tuple[str, str]]
-
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
@@ -63,70 +61,6 @@ class Hooks:
     count_response: Callable[[str], None] = lambda _code: None
     ended: Callable[[], None] = lambda: None
     tls: Tls | None = None
-
-
-class TooManyRequests(Error):
-    """The answer over the limit, as promhttp's MaxRequestsInFlight gives it."""
-
-    code = 503
-    reason = "Service Unavailable"
-
-    def to_response(self, ident: str | None = None) -> tuple[str, Headers, bytes]:  # noqa: ARG002
-        """Status, headers and body; waitress's own has a signature that says nothing here."""
-        body = f"Limit of concurrent requests reached ({self.body}), try again later.\n"
-        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Retry-After", "1")]
-        return f"{self.code} {self.reason}", headers, body.encode()
-
-
-class _HookedTask:
-    """Adds the hooks' headers to a response, and counts it: errors of waitress's own as well."""
-
-    channel: Any
-    response_headers: list[tuple[str, str]]
-    status: str
-
-    def build_response_header(self) -> bytes:
-        hooks = self.channel.server.hooks
-        given = {name.lower() for name, _ in self.response_headers}
-        self.response_headers += [
-            (name, value) for name, value in hooks.headers() if name.lower() not in given
-        ]
-        hooks.count_response(self.status[:3])
-        header: bytes = super().build_response_header()  # type: ignore[misc] # Task's
-        return header
-
-
-class _WSGITask(_HookedTask, WSGITask):
-    pass
-
-
-class _ErrorTask(_HookedTask, ErrorTask):
-    pass
-
-
-class Channel(HTTPChannel):
-    """One connection."""
-
-    task_class = _WSGITask
-    error_task_class = _ErrorTask
-    began = 0.0
-    """Unix time of the first byte of the request that is being read or answered."""
-
-    def received(self, data: bytes) -> bool:
-        if self.request is None:
-            self.began = time.time()
-        accepted: bool = super().received(data)
-        return accepted
-
-    @property
-    def busy(self) -> bool:
-        """Whether a complete request is being answered, down to the last byte sent."""
-        return bool(self.requests or self.total_outbufs_len)
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether it is in the middle of something that must come to an end."""
-        return self.busy or self.request is not None
 
 
 class Listener(BaseWSGIServer):

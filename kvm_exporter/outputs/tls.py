@@ -24,7 +24,7 @@ from threading import Lock
 from typing import Any
 
 from kvm_exporter.config import ConfigError
-from kvm_exporter.outputs.server import Channel
+from kvm_exporter.outputs.channel import Channel
 from kvm_exporter.outputs.web_config import TlsServerConfig, Watched, WebConfig
 from kvm_exporter.typed_yaml.document import Problem
 
