@@ -23,7 +23,7 @@ from kvm_exporter.typed_yaml.decode import (
 )
 from kvm_exporter.typed_yaml.document import ConfigError, Document, Node, Problem, Scalar
 from kvm_exporter.typed_yaml.encode import REDACTED, plain, yaml_text
-from kvm_exporter.typed_yaml.option import Count, Help, OptionError, Seconds, Secret
+from kvm_exporter.typed_yaml.option import Check, Count, Help, Seconds, Secret, unprintable
 from kvm_exporter.typed_yaml.scalar import kind
 
 __all__ = [
@@ -43,6 +43,22 @@ __all__ = [
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """A token of RFC 9110, 5.6.2."""
+
+
+def _no_url(endpoint: str) -> Iterator[str]:
+    if not re.match(r"https?://[^/\s]+(/\S*)?$", endpoint):
+        yield "expected a URL as http://127.0.0.1:4318/v1/metrics"
+        return
+    try:
+        _ = urlsplit(endpoint).port
+    except ValueError as error:
+        yield f"not a URL: {error}"
+
+
+def _no_header_names(headers: Mapping[str, str]) -> Iterator[str]:
+    for name in headers:
+        if not HEADER_NAME.fullmatch(name):
+            yield f"{name!r} cannot be a header's name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +90,15 @@ class CollectorSettings:
 class Otlp:
     """Where to push the snapshots with OTLP/HTTP."""
 
-    endpoint: Annotated[str, Help("The whole URL, as http://127.0.0.1:4318/v1/metrics.")]
+    endpoint: Annotated[
+        str, Check(_no_url), Help("The whole URL, as http://127.0.0.1:4318/v1/metrics.")
+    ]
     headers: Annotated[
-        Mapping[str, str], Secret(), Help("HTTP headers to send, as Authorization; never shown.")
+        Mapping[str, str],
+        Secret(),
+        Check(_no_header_names),
+        Check(unprintable),
+        Help("HTTP headers to send, as Authorization; never shown."),
     ] = field(default_factory=dict)
     interval_seconds: Annotated[Seconds, Help("Time from one push to the next.")] = 30.0
     timeout_seconds: Annotated[Seconds, Help("A push that takes longer is given up.")] = 10.0
@@ -87,19 +109,6 @@ class Otlp:
     resource: Annotated[
         Mapping[str, str], Help("Resource attributes, as service.name: kvm_exporter.")
     ] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not re.match(r"https?://[^/\s]+(/\S*)?$", self.endpoint):
-            raise OptionError("endpoint", "expected a URL as http://127.0.0.1:4318/v1/metrics")
-        try:
-            _ = urlsplit(self.endpoint).port
-        except ValueError as error:
-            raise OptionError("endpoint", f"not a URL: {error}") from error
-        for name, value in self.headers.items():
-            if not HEADER_NAME.fullmatch(name):
-                raise OptionError("headers", f"{name!r} cannot be a header's name")
-            if not (value.isascii() and value.isprintable()):
-                raise OptionError("headers", f"the value of {name} is not printable ASCII")
 
 
 @dataclass(frozen=True, slots=True)

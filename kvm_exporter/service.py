@@ -27,6 +27,7 @@ from kvm_exporter.outputs.auth import BasicAuth
 from kvm_exporter.outputs.http import SECURITY_HEADERS, Application, Backend
 from kvm_exporter.outputs.pages import Overview
 from kvm_exporter.outputs.publication import Publication
+from kvm_exporter.outputs.rate_limit import Limiter
 from kvm_exporter.outputs.server import Hooks, Server
 from kvm_exporter.outputs.web_config import WebConfig
 from kvm_exporter.self_metrics import SelfMetrics
@@ -227,6 +228,7 @@ class Service:
             config_text=lambda: redacted(self._config),
             overview=self._overview,
             reload=self.reload,
+            allowed=Limiter(web.config).allows,
             granted=BasicAuth(web.config).granted,
         )
 

@@ -335,7 +335,7 @@ def test_secrets_are_not_shown() -> None:
 def test_secrets_are_not_in_errors() -> None:
     """An error about a secret does not repeat it."""
     lines = refused("otlp: {endpoint: pw4, headers: {a: 12345, b: [pw5]}}")
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert not re.search(r"12345|pw\d", "".join(lines))
 
 
@@ -357,3 +357,10 @@ def test_with_unknown_collectors() -> None:
         "--collector.swapp: there is no such collector; did you mean swap?",
         "--collector.cpux: there is no such collector; did you mean cpu?",
     ]
+
+
+def test_a_fields_own_mistakes_are_told_beside_others() -> None:
+    """A bad URL and a bad header are told together, and with a wrong type next to them."""
+    lines = refused("otlp: {endpoint: localhost, headers: {'a b': \"c\\nd\"}, timeout: x}")
+    told = [line.split(": ", 2)[1] for line in lines]
+    assert told == ["otlp.endpoint", "otlp.headers", "otlp.headers", "otlp.timeout"]

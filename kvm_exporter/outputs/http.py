@@ -48,13 +48,15 @@ class BadQuery(Exception):
 class Backend:
     """What the addresses show, and what ``/-/reload`` does.
 
-    ``reload`` raises ConfigError; ``granted`` looks at the value of an Authorization header.
+    ``reload`` raises ConfigError; ``allowed`` counts a request, and says whether it is one too
+    many; ``granted`` looks at the value of an Authorization header.
     """
 
     publication: Publication
     config_text: Callable[[], str]
     overview: Callable[[], pages.Overview]
     reload: Callable[[], None]
+    allowed: Callable[[], bool]
     granted: Callable[[str], bool]
 
 
@@ -91,6 +93,8 @@ class Application:
         return [response.body]
 
     def _answer(self, environ: WSGIEnvironment) -> Response:
+        if not self._backend.allowed():
+            return _too_many()
         if not self._backend.granted(environ.get("HTTP_AUTHORIZATION", "")):
             return _unauthorized()
         path = environ["PATH_INFO"]
@@ -181,6 +185,11 @@ def _unavailable(text: str) -> Response:
     return Response(
         text.encode(), status=HTTPStatus.SERVICE_UNAVAILABLE, headers=(("Retry-After", "1"),)
     )
+
+
+def _too_many() -> Response:
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    return Response(b"Too Many Requests\n", status=status, headers=(("Retry-After", "1"),))
 
 
 def _unauthorized() -> Response:

@@ -1,8 +1,8 @@
 """Who may connect, and how?  The file of ``--web.config.file``.
 
 1. Keys and meanings are those of Prometheus's exporter-toolkit; an unknown key is an error.  Not
-   here: ``rate_limit``, cipher suites and curves (OpenSSL's own defaults hold), HTTP/2, and the two
-   ways of asking for a client certificate without verifying it, which Python's ssl does not have.
+   here: cipher suites and curves (OpenSSL's own defaults hold), HTTP/2, and the two ways of asking
+   for a client certificate without verifying it, which Python's ssl does not have.
 2. The file, and certificates that it names, are looked at again with every request and connection,
    so certificates rotate and users change without a restart.
 3. When what is there now is broken, the last good one holds and the log says why, as with a failed
@@ -24,7 +24,7 @@ from kvm_exporter.config import ConfigError
 from kvm_exporter.typed_yaml import document
 from kvm_exporter.typed_yaml.decode import Decoder
 from kvm_exporter.typed_yaml.document import Problem
-from kvm_exporter.typed_yaml.option import OptionError, Secret
+from kvm_exporter.typed_yaml.option import Check, Count, OptionError, Seconds, Secret, unprintable
 
 Version = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
 ClientAuth = Literal[
@@ -86,38 +86,49 @@ class TlsServerConfig:
             raise OptionError("min_version", "higher than max_version")
 
 
+def _no_http2(wanted: bool) -> Iterable[str]:
+    return ("HTTP/2 is not offered; leave the key out or say false",) if wanted else ()
+
+
+def _other_headers(headers: Mapping[str, str]) -> Iterable[str]:
+    known = ", ".join(HEADERS)
+    return (f"{name} cannot be set; known: {known}" for name in headers if name not in HEADERS)
+
+
+def _no_hashes(users: Mapping[str, str]) -> Iterable[str]:
+    for user, password in users.items():
+        if not BCRYPT.fullmatch(password):
+            yield f"{user}'s password is no bcrypt hash; make one with: htpasswd -nBC 10 {user}"
+
+
 @dataclass(frozen=True, slots=True)
 class HttpServerConfig:
     """Headers of every response; ``http2`` may be there but not be true."""
 
-    http2: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
+    http2: Annotated[bool, Check(_no_http2)] = False
+    headers: Annotated[Mapping[str, str], Check(_other_headers), Check(unprintable)] = field(
+        default_factory=dict
+    )
 
-    def __post_init__(self) -> None:
-        if self.http2:
-            raise OptionError("http2", "HTTP/2 is not offered; leave the key out or say false")
-        for name, value in self.headers.items():
-            if name not in HEADERS:
-                raise OptionError("headers", f"{name} cannot be set; known: {', '.join(HEADERS)}")
-            if not (value.isascii() and value.isprintable()):
-                raise OptionError("headers", f"the value of {name} is not printable ASCII")
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """So many requests at once, and one more for each interval."""
+
+    interval_seconds: Seconds
+    burst: Count = 1
 
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """The whole file; without one, no TLS and no users."""
+    """The whole file; without one, no TLS, no users and no limit."""
 
     tls_server_config: TlsServerConfig | None = None
-    basic_auth_users: Annotated[Mapping[str, str], Secret()] = field(default_factory=dict)
+    basic_auth_users: Annotated[Mapping[str, str], Secret(), Check(_no_hashes)] = field(
+        default_factory=dict
+    )
     http_server_config: HttpServerConfig = HttpServerConfig()
-
-    def __post_init__(self) -> None:
-        for user, password in self.basic_auth_users.items():
-            if not BCRYPT.fullmatch(password):
-                raise OptionError(
-                    "basic_auth_users",
-                    f"{user}'s password is no bcrypt hash; make one with: htpasswd -nBC 10 {user}",
-                )
+    rate_limit: RateLimit | None = None
 
 
 class Watched(Generic[T]):

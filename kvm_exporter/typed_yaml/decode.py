@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from kvm_exporter.typed_yaml import document, scalar
 from kvm_exporter.typed_yaml.document import ConfigError, Document, Mark, Node, Problem, Scalar
-from kvm_exporter.typed_yaml.option import AtLeast, Duration, Secret, key
+from kvm_exporter.typed_yaml.option import AtLeast, Check, Duration, Secret, key
 
 T = TypeVar("T")
 Entries = Mapping[str, tuple[Scalar, Node]]
@@ -201,7 +201,16 @@ class Decoder:
                 and found < mark.minimum
             ):
                 return self.problem(node, path, f"must be at least {mark.minimum}, found {found}")
-        return found
+        return self._checked(node, found, marks, path)
+
+    def _checked(self, node: Node, found: object, marks: Iterable[object], path: str) -> object:
+        if found is INVALID:
+            return found
+        checks = (mark for mark in marks if isinstance(mark, Check))
+        wrong = [what for check in checks for what in check.wrong(found)]
+        for what in wrong:
+            self.problem(node, path, what)
+        return INVALID if wrong else found
 
     def _hush(self, since: int) -> None:
         """Take values out of the problems noted since: a log is no place for a secret."""

@@ -7,8 +7,9 @@ field ``name_seconds`` of type ``Seconds`` is the key ``name``, because its valu
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,13 @@ class AtLeast:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """What is wrong with a value of the right type: sentences, which never hold a secret."""
+
+    wrong: Callable[[Any], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Duration:
     """A length of time, more than zero: ``15s``, ``1m30s``, ``500ms``, or a number of seconds."""
 
@@ -40,11 +48,21 @@ Count = Annotated[int, AtLeast(1)]
 
 
 class OptionError(ValueError):
-    """Raised in ``__post_init__``: ``field`` of this dataclass has a value that cannot be."""
+    """Raised in ``__post_init__``: ``field`` has a value that does not go with the other fields.
+
+    What is wrong with a field alone is for its ``Check``, which is told whatever else is wrong.
+    """
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+def unprintable(headers: Mapping[str, str]) -> Iterable[str]:
+    """A Check of HTTP headers: names with values that cannot be sent."""
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            yield f"the value of {name} is not printable ASCII"
 
 
 def key(field: str, *, duration: bool) -> str:

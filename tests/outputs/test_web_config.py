@@ -5,18 +5,21 @@ from __future__ import annotations
 import base64
 import functools
 import os
+import re
 import socket
 import ssl
 import subprocess
 import sys
 from contextlib import contextmanager
 from http.client import HTTPSConnection
+from pathlib import Path
 
 import pytest
 from fakes.exporter import PATIENCE, Client, big_collector, config, serving, settings
 
 from kvm_exporter.config import ConfigError
 from kvm_exporter.outputs import auth, server, tls, web_config
+from kvm_exporter.outputs.rate_limit import Limiter
 from kvm_exporter.outputs.tls import Tls
 
 bcrypt = pytest.importorskip("bcrypt", reason="PyPI has no wheel for this system")
@@ -77,6 +80,9 @@ def file(tmp_path):
         return path
 
     return write
+
+
+EXAMPLE = Path(__file__).parents[2] / "config" / "web.yml"
 
 
 @contextmanager
@@ -169,6 +175,42 @@ def test_an_unknown_user_costs_a_check_too(monkeypatch, file):
     assert len(checks) == 1
 
 
+def test_more_requests_than_the_limit_are_refused(file):
+    """A burst is answered, what is over gets 429, and a higher limit holds at once."""
+    path = file("rate_limit:\n  interval: 1h\n  burst: 2\n")
+    with guarded(path) as client:
+        assert [client.get(at).status for at in ("/", "/metrics", "/metrics")] == [200, 200, 429]
+        file("rate_limit:\n  interval: 1h\n  burst: 3\n")
+        assert [client.get("/metrics").status for _ in range(4)] == [200, 200, 200, 429]
+        file("{}")
+        assert {client.get("/metrics").status for _ in range(5)} == {200}
+
+
+def test_the_limit_gives_one_more_for_each_interval():
+    """Half an interval is not enough, a whole one is, and unused ones fill the burst only."""
+    now = 100.0
+    limit = web_config.RateLimit(interval_seconds=10.0, burst=2)
+    limiter = Limiter(lambda: web_config.WebConfig(rate_limit=limit), lambda: now)
+    assert [limiter.allows() for _ in range(3)] == [True, True, False]
+    now += 5
+    assert not limiter.allows()
+    now += 5
+    assert [limiter.allows() for _ in range(2)] == [True, False]
+    now += 1000
+    assert [limiter.allows() for _ in range(3)] == [True, True, False]
+
+
+def test_the_shipped_example_is_one(file):
+    """As it is it sets a header; with its lines uncommented it is good, and its password too."""
+    header = web_config.HttpServerConfig(headers={"X-Frame-Options": "deny"})
+    assert web_config.watch(EXAMPLE)() == web_config.WebConfig(http_server_config=header)
+    taught = web_config.watch(file(re.sub(r"(?m)^#: ", "", EXAMPLE.read_text())))
+    assert taught().rate_limit == web_config.RateLimit(1.0, 20)
+    assert taught().tls_server_config.client_allowed_sans == ("prometheus.example.org",)
+    guard = auth.BasicAuth(taught)
+    assert guard.granted(basic("prometheus", "change me")["Authorization"])
+
+
 def test_users_can_change_without_a_restart(file):
     """The file is read again when it changed, and a remembered password is forgotten with it."""
     with guarded(file(USERS)) as client:
@@ -226,6 +268,8 @@ def test_headers_are_added_to_every_response(file):
         ("http_server_config:\n  headers:\n    Server: x\n", "X-Frame-Options"),
         ('http_server_config:\n  headers:\n    X-Frame-Options: "a\\r\\nb"\n', "printable"),
         ("http_server_config:\n  http2: true\n", "HTTP/2"),
+        ("rate_limit:\n  burst: 3\n", "interval"),
+        ("rate_limit:\n  interval: 1s\n  burst: 0\n", "at least 1"),
     ],
 )
 def test_mistakes_in_the_file_are_told(file, text, told):
