@@ -66,6 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Arguments) -> int:
+    if sys.stdout is None:  # it was closed by who started us
+        sys.stdout = open(os.devnull, "w", encoding="ascii")  # noqa: SIM115 - until the end
+        if arguments.command != "serve" or arguments.config_check:
+            raise OSError("standard output is closed, so there is nowhere to write to")
     if arguments.config_check:
         return _check_config(arguments)
     kernel.open().close()  # an OS that we cannot read is told before anything else

@@ -109,6 +109,22 @@ def test_a_reader_that_has_enough_is_no_disaster():
     assert (done.returncode, done.stderr) == (1, "")
 
 
+@pytest.mark.parametrize("command", [["scrape"], ["check"], ["--config.check"]])
+def test_closed_output_is_told(command):
+    """Without a standard output (``>&-``) there is one line on the other, and no traceback."""
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "kvm_exporter", *command],
+        check=False,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "kvm_exporter: cannot go on: standard output is closed, so there is nowhere to write to\n"
+    )
+
+
 @pytest.mark.parametrize("command", [["scrape"], ["--config.check"]])
 def test_output_that_cannot_be_written_is_told(command):
     """A full disk is a failure with its reason and without a traceback."""
