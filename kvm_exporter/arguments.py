@@ -147,7 +147,7 @@ def _add_web(group: argparse._ArgumentGroup) -> None:
         dest="web_config_file",
         type=_checked(_file),
         metavar="FILE",
-        help="TLS, users and headers, as in Prometheus's exporter-toolkit",
+        help="TLS, users, headers and a rate limit, as in Prometheus's exporter-toolkit",
     )
     group.add_argument(
         "--web.max-requests",

@@ -1,6 +1,6 @@
 """What does node_exporter call the same thing?  For dashboards made for it.
 
-The names and help texts are those of node_exporter 1.12's collectors on FreeBSD (loadavg, meminfo,
+The names are those of node_exporter 1.12's collectors on FreeBSD (loadavg, meminfo,
 cpu, exec, boottime); it is our values that carry them, so they are there on Linux too.
 """
 

@@ -51,6 +51,14 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+def _unverified(auth: str) -> Iterable[str]:
+    if auth in UNVERIFIED:
+        yield (
+            f"{auth} would not verify the certificate, which Python's ssl cannot do;"
+            " use VerifyClientCertIfGiven or RequireAndVerifyClientCert"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class TlsServerConfig:
     """The certificate, and which clients' certificates are asked for."""
@@ -59,7 +67,7 @@ class TlsServerConfig:
     key_file: str | None = None
     cert: str | None = None
     key: Annotated[str | None, Secret()] = None
-    client_auth_type: ClientAuth = "NoClientCert"
+    client_auth_type: Annotated[ClientAuth, Check(_unverified)] = "NoClientCert"
     client_ca_file: str | None = None
     client_ca: str | None = None
     client_allowed_sans: tuple[str, ...] = ()
@@ -67,12 +75,6 @@ class TlsServerConfig:
     max_version: Version = "TLS13"
 
     def __post_init__(self) -> None:
-        if self.client_auth_type in UNVERIFIED:
-            raise OptionError(
-                "client_auth_type",
-                f"{self.client_auth_type} would not verify the certificate, which Python's ssl"
-                " cannot do; use VerifyClientCertIfGiven or RequireAndVerifyClientCert",
-            )
         _exactly_one("cert", self.cert, self.cert_file)
         _exactly_one("key", self.key, self.key_file)
         verifies = self.client_auth_type != "NoClientCert"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from kvm_exporter.collectors.process.template import FACTS, Template
-from kvm_exporter.typed_yaml.option import Count, Help, OptionError, Seconds
+from kvm_exporter.typed_yaml.option import Check, Count, Help, OptionError, Seconds
 
 Pattern = re.Pattern[str]
 
@@ -62,6 +63,10 @@ class Rule:
             raise OptionError("name", str(error)) from error
 
 
+def _twice(labels: Sequence[str]) -> Iterable[str]:
+    return ("a label is there twice",) if len(set(labels)) < len(labels) else ()
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessOptions:
     """How processes are grouped, and what is told of each group."""
@@ -75,6 +80,7 @@ class ProcessOptions:
     ] = (Rule("kernel", kernel=True), Rule("{comm}"))
     labels: Annotated[
         tuple[Literal["user", "jail"], ...],
+        Check(_twice),
         Help("Further labels: a group is then split by them."),
     ] = ()
     max_groups: Annotated[
@@ -97,7 +103,3 @@ class ProcessOptions:
     threads: Annotated[
         bool, Help("Read every thread, for states and wait channels by thread. Expensive.")
     ] = False
-
-    def __post_init__(self) -> None:
-        if len(set(self.labels)) < len(self.labels):
-            raise OptionError("labels", "a label is there twice")

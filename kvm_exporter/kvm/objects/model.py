@@ -145,7 +145,8 @@ class Process(NamedTuple):
     ``state`` is one of running, sleeping, waiting (uninterruptible), stopped, zombie, idle,
     locked.  ``start_seconds`` with ``pid`` names a process for ever.  Times and rusage of a
     process are of all its threads; on a thread's row they are that thread's where the kernel
-    knows them.  Sources: FreeBSD sys/sys/user.h kinfo_proc; Linux proc_pid_stat(5),
+    knows them.  Linux tells a process's context switches, state and wait channel of its main
+    thread only.  Sources: FreeBSD sys/sys/user.h kinfo_proc; Linux proc_pid_stat(5),
     proc_pid_status(5), proc_pid_io(5).
     """
 

@@ -13,6 +13,7 @@ from kvm_exporter.kvm.live.sysctl import Sysctl
 from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd.procs import CTL_KERN, KERN_PROC
 from kvm_exporter.kvm.objects.freebsd.refusals import refused
+from kvm_exporter.kvm.objects.vector import vector
 
 NUMBERS = {"kern.proc.args": 7, "kern.proc.pathname": 12, "kern.proc.env": 35}
 """KERN_PROC_ARGS, _PATHNAME and _ENV (sys/sys/sysctl.h)."""
@@ -60,13 +61,6 @@ def executable(sysctl: Sysctl, tally: Tally, pid: int) -> str | None:
     return _text(data.partition(b"\0")[0]) or None
 
 
-def split(data: bytes) -> tuple[str, ...]:
-    """Strings that a NUL each ends; empty ones count, and a last one may have lost its NUL."""
-    if not data:
-        return ()
-    return tuple(map(_text, data.removesuffix(b"\0").split(b"\0")))
-
-
 def _strings(sysctl: Sysctl, tally: Tally, name: str, pid: int) -> tuple[str, ...]:
     try:
         data = _ask(sysctl, name, pid, USUAL)
@@ -74,7 +68,7 @@ def _strings(sysctl: Sysctl, tally: Tally, name: str, pid: int) -> tuple[str, ..
             data = _ask(sysctl, name, pid, ARG_MAX)
     except OSError as e:
         raise _refused(tally, name, pid, e) from e
-    return split(data)
+    return vector(data)
 
 
 def _ask(sysctl: Sysctl, name: str, pid: int, size: int) -> bytes:

@@ -14,6 +14,7 @@ from kvm_exporter.kvm.errors import ProcessGone
 from kvm_exporter.kvm.live.procfs import Directory, Procfs
 from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.linux import reading
+from kvm_exporter.kvm.objects.vector import vector
 
 Value = TypeVar("Value")
 
@@ -25,7 +26,7 @@ def arguments_from_live(procfs: Procfs, tally: Tally, pid: int) -> tuple[str, ..
     the end.  Errors: ProcessGone, AccessDenied.
     """
     data = _from_process(procfs, tally, pid, "cmdline", lambda process: process.read("cmdline"))
-    return strings(data)
+    return vector(data)
 
 
 def environment_from_live(procfs: Procfs, tally: Tally, pid: int) -> tuple[str, ...]:
@@ -34,7 +35,7 @@ def environment_from_live(procfs: Procfs, tally: Tally, pid: int) -> tuple[str, 
     Errors: ProcessGone; AccessDenied for another user's.
     """
     data = _from_process(procfs, tally, pid, "environ", lambda process: process.read("environ"))
-    return tuple(string for string in strings(data) if string)
+    return tuple(string for string in vector(data) if string)
 
 
 def executable_from_live(procfs: Procfs, tally: Tally, pid: int) -> str | None:
@@ -44,14 +45,6 @@ def executable_from_live(procfs: Procfs, tally: Tally, pid: int) -> str | None:
     """
     path = _from_process(procfs, tally, pid, "exe", _executable)
     return None if path is None else path.decode("utf-8", "surrogateescape")
-
-
-def strings(data: bytes) -> tuple[str, ...]:
-    """NUL-terminated strings; the last NUL may be missing."""
-    if not data:
-        return ()
-    ended = data.removesuffix(b"\0").split(b"\0")
-    return tuple(string.decode("utf-8", "surrogateescape") for string in ended)
 
 
 def _executable(process: Directory) -> bytes | None:

@@ -40,7 +40,8 @@ def refusal(path: str, error: OSError) -> KvmError:
     """The KvmError for a file that could not be read."""
     if error.errno in (errno.EACCES, errno.EPERM):
         return AccessDenied(
-            f"{path}: {error.strerror}; it takes the same user, or root's CAP_SYS_PTRACE"
+            f"{path}: {error.strerror}; it takes the same user, or root's CAP_SYS_PTRACE "
+            "and CAP_DAC_READ_SEARCH"
         )
     if error.errno == errno.ESRCH:
         return ProcessGone(f"{path}: {error.strerror}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 from collections.abc import Callable
 
@@ -19,7 +18,6 @@ from kvm_exporter.kvm.objects.freebsd.args import (
     arguments,
     environment,
     executable,
-    split,
 )
 
 NUMBERS = {"args": 7, "pathname": 12, "env": 35}
@@ -29,26 +27,6 @@ def kernel(what: str, answer: bytes | int) -> ForgedSysctl:
     """A kernel with one answer, for process 5."""
     name = f"kern.proc.{what}.5"
     return ForgedSysctl({name: answer}, {name: (1, 14, NUMBERS[what], 5)})
-
-
-@pytest.mark.parametrize(
-    ("raw", "strings"),
-    [
-        (b"", ()),
-        (b"\0", ("",)),
-        (b"init\0", ("init",)),
-        (b"a\0\0b\0", ("a", "", "b")),
-        (b"a\0\0", ("a", "")),
-        (b"torn\0off", ("torn", "off")),
-        (b"caf\xe9\0\xc3\xa9\0", ("caf\udce9", "é")),
-    ],
-)
-def test_strings_end_at_their_nul(raw: bytes, strings: tuple[str, ...]) -> None:
-    """Empty strings count, the last NUL makes no further one, and bytes can be had back."""
-    assert split(raw) == strings
-    assert [os.fsencode(text) for text in strings] == list(raw.removesuffix(b"\0").split(b"\0"))[
-        : len(strings)
-    ]
 
 
 @pytest.mark.parametrize(("what", "read"), [("args", arguments), ("env", environment)])
