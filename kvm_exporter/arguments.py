@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Literal, NoReturn, TypeVar, cast
 
 from kvm_exporter import __version__, collectors
 from kvm_exporter.log import FORMATS, LEVELS, Format
@@ -20,15 +20,27 @@ MAX_REQUESTS = 40
 
 T = TypeVar("T")
 Command = Literal["serve", "scrape", "check"]
+INSPECT = "inspect"
+"""A command with arguments of its own (inspection/arguments.py)."""
 
 EPILOG = """\
 commands:
   serve    answer scrapes until told to stop (the default)
   scrape   print one snapshot
   check    say whether the configuration is good and what each collector gets
+  inspect  look into a kernel; kvm_exporter inspect --help tells at what
 
 exit status: 0 done, 1 a failure at run time, 2 a mistake in the arguments or the configuration.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class OtherKernel:
+    """Which kernel is meant; without a core it is the running one."""
+
+    kernel: str | None = None
+    core: str | None = None
+    private_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,7 @@ class Arguments:
     """What the command line said; ``enable`` and ``disable`` are collectors' names."""
 
     command: Command
+    other: OtherKernel
     config_file: Path | None
     config_check: bool
     addresses: tuple[Address, ...]
@@ -60,6 +73,7 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
     switches = {name: getattr(given, f"collector.{name}") for name in collectors.names()}
     return Arguments(
         command=cast("Command", given.command),
+        other=other_kernel(given, parser.error),
         config_file=given.config_file,
         config_check=given.config_check,
         addresses=tuple(given.addresses or [Address.parse(DEFAULT_ADDRESS)]),
@@ -76,6 +90,35 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
     )
 
 
+def add_kernel(group: argparse._ArgumentGroup) -> None:
+    """The flags that choose a kernel."""
+    group.add_argument(
+        "--core",
+        type=_checked(_name),
+        metavar="FILE",
+        help="a crash dump, or a directory of them; without it, the running kernel",
+    )
+    group.add_argument(
+        "--kernel",
+        type=_checked(_name),
+        metavar="FILE",
+        help="the kernel that wrote it; without it, the one in /boot that has the dump's version",
+    )
+    group.add_argument(
+        "--private-key",
+        type=_checked(_name),
+        metavar="FILE",
+        help="PEM, for an encrypted dump",
+    )
+
+
+def other_kernel(given: argparse.Namespace, complain: Callable[[str], NoReturn]) -> OtherKernel:
+    """What ``add_kernel``'s flags said; ``complain`` ends the program."""
+    if given.core is None and (given.kernel or given.private_key):
+        complain("--kernel and --private-key belong to a crash dump: name it with --core")
+    return OtherKernel(given.kernel, given.core, given.private_key)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "kvm_exporter",
@@ -90,8 +133,10 @@ def _parser() -> argparse.ArgumentParser:
         choices=("serve", "scrape", "check"),
         default="serve",
         help="see below",
+        metavar="COMMAND",
     )
     parser.add_argument("--version", action="version", version=f"kvm_exporter {__version__}")
+    add_kernel(parser.add_argument_group("kernel"))
     _add_config(parser.add_argument_group("configuration"))
     _add_web(parser.add_argument_group("web (serve)"))
     _add_log(parser.add_argument_group("log"))
@@ -192,10 +237,14 @@ def _checked(convert: Callable[[str], T]) -> Callable[[str], T]:
     return checked
 
 
-def _file(text: str) -> Path:
+def _name(text: str) -> str:
     if not text:
         raise ValueError("the file's name is empty")
-    return Path(text)
+    return text
+
+
+def _file(text: str) -> Path:
+    return Path(_name(text))
 
 
 def _telemetry_path(text: str) -> str:

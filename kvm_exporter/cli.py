@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kvm_exporter import __version__, config, log
-from kvm_exporter import kvm as kernel
-from kvm_exporter.arguments import Arguments, parse
+from kvm_exporter.arguments import INSPECT, Arguments, parse
 from kvm_exporter.config import Config, ConfigError
 from kvm_exporter.kvm import KvmError
+from kvm_exporter.opening import Opener
 from kvm_exporter.outputs.exposition import OPENMETRICS_END, render
 from kvm_exporter.outputs.listen import ListenError, from_systemd, listen, url
 from kvm_exporter.outputs.web_config import WebConfig, watch
@@ -41,10 +41,16 @@ ORDERS: dict[int, Order] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
-    arguments = parse(argv)
-    log.set_up(arguments.log_level, arguments.log_format)
+    given = sys.argv[1:] if argv is None else list(argv)
+    if given[:1] == [INSPECT]:
+        return _ending(lambda: _inspect(given[1:]))
+    return _ending(lambda: _run(parse(given)))
+
+
+def _ending(run: Callable[[], int]) -> int:
+    """How it ended: errors become messages and an exit status."""
     try:
-        status = _run(arguments)
+        status = run()
         sys.stdout.flush()
     except ConfigError as error:
         _complain(str(error))
@@ -66,15 +72,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Arguments) -> int:
+    log.set_up(arguments.log_level, arguments.log_format)
     if sys.stdout is None:  # it was closed by who started us
         sys.stdout = open(os.devnull, "w", encoding="ascii")  # noqa: SIM115 - until the end
         if arguments.command != "serve" or arguments.config_check:
             raise OSError("standard output is closed, so there is nowhere to write to")
     if arguments.config_check:
         return _check_config(arguments)
-    kernel.open().close()  # an OS that we cannot read is told before anything else
     commands = {"serve": _serve, "scrape": _scrape, "check": _check}
     return commands[arguments.command](arguments)
+
+
+def _inspect(argv: Sequence[str]) -> int:
+    """Look into a kernel."""
+    from kvm_exporter.inspection.command import inspect  # noqa: PLC0415 - a service never does
+
+    return inspect(argv)
 
 
 def _load(arguments: Arguments) -> Config:
@@ -102,7 +115,8 @@ def _check(arguments: Arguments) -> int:
     """The configuration, and what every collector gets."""
     if (status := _check_config(arguments)) != OK:
         return status
-    well, lines = trial(_load(arguments), kernel.open)
+    opener = Opener(arguments.other)
+    well, lines = trial(_load(arguments), opener, live=opener.live)
     for line in lines:
         _say(line)
     return OK if well else FAILURE
@@ -111,7 +125,9 @@ def _check(arguments: Arguments) -> int:
 def _scrape(arguments: Arguments) -> int:
     """One snapshot to stdout; a failed collector is in the log and in the exit status."""
     collection = Collection(
-        _load(arguments), kernel.open, SelfMetrics(detailed=arguments.exporter_metrics)
+        _load(arguments),
+        Opener(arguments.other),
+        SelfMetrics(detailed=arguments.exporter_metrics),
     )
     snapshot = collection.collect()
     for part in snapshot.parts:
@@ -126,11 +142,13 @@ def _scrape(arguments: Arguments) -> int:
 def _serve(arguments: Arguments) -> int:
     """Answer until a signal says stop."""
     config_ = _load(arguments)
+    opener = Opener(arguments.other)
     web = _web(arguments)
     service = Service(
         config_,
         lambda: _load(arguments),
         web,
+        open_kvm=opener,
         self_metrics=SelfMetrics(detailed=arguments.exporter_metrics),
     )
 

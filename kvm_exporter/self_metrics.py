@@ -248,7 +248,7 @@ def by_collector(states: Sequence[State]) -> Iterable[Family]:
 
 
 def own_process(kvm: Kvm | None) -> Iterable[Family]:
-    """Our own process as kvm(3) sees it; no sample where the kernel does not tell."""
+    """Our own process as kvm(3) sees it; no sample where the kernel does not tell, or is dead."""
     process = _read_own_process(kvm)
     for metric, fields in PROCESS:
         values = [getattr(process, name, None) for name in fields]
@@ -257,7 +257,7 @@ def own_process(kvm: Kvm | None) -> Iterable[Family]:
 
 
 def _read_own_process(kvm: Kvm | None) -> Process | None:
-    if kvm is None:
+    if kvm is None or not kvm.live:
         return None
     wanted = {name for _, fields in PROCESS for name in fields}
     try:

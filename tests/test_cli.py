@@ -14,7 +14,7 @@ from fakes.exporter import FakeKvm, bad_config, config, settings
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as text
 
-from kvm_exporter import __version__, arguments, cli, collectors, log, trial
+from kvm_exporter import __version__, arguments, cli, collectors, log, opening, trial
 from kvm_exporter.kvm import Unsupported
 from kvm_exporter.outputs import listen
 from kvm_exporter.outputs.listen import Address, ListenError
@@ -36,7 +36,7 @@ def configured(monkeypatch):
 
     def configure(*some):
         monkeypatch.setattr(cli.config, "default", lambda: config(*some))
-        monkeypatch.setattr(cli.kernel, "open", FakeKvm)
+        monkeypatch.setattr(opening.kernel, "open", FakeKvm)
 
     return configure
 
@@ -206,7 +206,7 @@ def test_a_system_that_cannot_be_read_is_told(monkeypatch, capsys):
     def open_kvm():
         raise Unsupported("plan9: a live kernel can be read on FreeBSD and Linux only")
 
-    monkeypatch.setattr(cli.kernel, "open", open_kvm)
+    monkeypatch.setattr(opening.kernel, "open", open_kvm)
     assert cli.main([]) == 1
     assert "FreeBSD and Linux only" in capsys.readouterr().err
 
@@ -215,7 +215,7 @@ def test_a_system_that_cannot_be_read_is_told(monkeypatch, capsys):
     ("argv", "told"),
     [
         (["--nonsense"], "--nonsense"),
-        (["inspect"], "inspect"),
+        (["look"], "look"),
         (["--web.listen-address=10111"], "host:port"),
         (["--web.listen-address=::1:10111"], "brackets"),
         (["--web.listen-address=:65536"], "65535"),

@@ -1,8 +1,9 @@
-"""Two whole scrapes, of a forged Linux and a forged FreeBSD, reviewed as files in golden/.
+"""Three whole scrapes, of a forged Linux, a forged FreeBSD and a forged crash dump, in golden/.
 
 Every collector runs with its defaults (but on FreeBSD groups are split by jail), with
-node_exporter's names, twice: between the two collections a process ends.  Nothing in the text is
-edited: the clock, the exporter's own pid and what it is built from are forged as the kernels are.
+node_exporter's names, twice: between the two collections a process ends, but in the dump, where
+nothing happens any more.  Nothing in the text is edited: the clock, the exporter's own pid and what
+it is built from are forged as the kernels are.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from forge import machines
+from forge import machines, system_world, whole
+from forge.crashed import crash
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from kvm_exporter import collectors, config, self_metrics, snapshot
+from kvm_exporter import kvm as kernel
 from kvm_exporter.kvm import Kvm
 from kvm_exporter.kvm.live.kallsyms import Kallsyms
 from kvm_exporter.kvm.live.procfs import Procfs
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd.system import FreeBSDLive
 from kvm_exporter.kvm.objects.linux import LinuxLive, NoMemory
+from kvm_exporter.kvm.objects.opened import Opened
+from kvm_exporter.kvm.tally import Tally
 from kvm_exporter.outputs.exposition import OPENMETRICS_END, family_name, family_unit, render
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -91,7 +95,8 @@ def linux(clock, tmp_path, monkeypatch):
     tree = machines.linux_machine(Path("proc"))
     procfs, tally = Procfs("proc"), Tally()
     procfs.clock_ticks, procfs.page_size = 100, 4096
-    kvm = Kvm(LinuxLive(procfs, tally), NoMemory("/dev/null"), Kallsyms(procfs), tally)
+    memory = NoMemory("/dev/null")
+    kvm = Kvm(Opened(LinuxLive(procfs, tally), memory, Kallsyms(procfs), tally, memory.close))
     return scrape(kvm, clock, lambda: machines.linux_later(tree))
 
 
@@ -100,11 +105,19 @@ def freebsd(clock):
     """Families of the forged FreeBSD."""
     machine, tally = machines.freebsd_machine(), Tally()
     system = FreeBSDLive(machine, {0x33: "ada0p3"}.__getitem__, tally)
-    kvm = Kvm(system, NoMemory("/dev/null"), SimpleNamespace(), tally)
+    memory = NoMemory("/dev/null")
+    kvm = Kvm(Opened(system, memory, SimpleNamespace(), tally, memory.close))
     return scrape(kvm, clock, lambda: machines.freebsd_later(machine), labels=("jail",))
 
 
-@pytest.fixture(params=["linux", "freebsd"])
+@pytest.fixture
+def dump(clock, tmp_path):
+    """Families of the forged crash dump, in which a process has the exporter's own pid."""
+    file, core = crash(whole.machine(), tmp_path)
+    return scrape(kernel.open(str(file), str(core)), clock, lambda: None, labels=("jail",))
+
+
+@pytest.fixture(params=["linux", "freebsd", "dump"])
 def system(request):
     """The name of each system in turn, and its families."""
     return request.param, request.getfixturevalue(request.param)
@@ -157,7 +170,10 @@ NOT_BY_DEFAULT = {"kvm_memory_level", "kvm_process_group_threads_by_state"}
 def test_every_family_is_there_but_those_that_a_kernel_lacks(system):
     """A scrape has all metrics of all tables, less those that the other system alone has."""
     name, families = system
-    lacking = {row for row, system_ in machines.ONLY_ON.items() if system_ != name}
+    has = {"dump": {"freebsd", "dump"}}.get(name, {name})
+    lacking = {row for row, system_ in machines.ONLY_ON.items() if system_ not in has}
+    if name == "dump":  # the exporter is no process of a dead machine
+        lacking |= {metric.name for metric, _ in self_metrics.PROCESS}
     tables = [collectors.find(each).metrics for each in collectors.names()]
     every = {metric.name for metric in (*self_metrics.METRICS, *sum(tables, ()))}
     there = {family.metric.name for family in families if family.samples}
@@ -165,9 +181,33 @@ def test_every_family_is_there_but_those_that_a_kernel_lacks(system):
     assert {each for each in there - every if not each.startswith("node_")} == set()
 
 
-def test_a_counter_outlives_its_process(system):
+def test_a_dump_has_the_families_of_its_system(freebsd, dump):
+    """What a live FreeBSD's scrape has a dump's has, with the same labels: both ways.
+
+    But for the exporter's own process, the reads that were refused, and the dump itself.
+    """
+    [live, dead] = [
+        {one.metric.name: one.metric for one in families if one.samples}
+        for families in (freebsd, dump)
+    ]
+    own = {metric.name for metric, _ in self_metrics.PROCESS}
+    assert live.keys() - dead.keys() == own & live.keys()
+    assert {name for name in dead.keys() - live.keys() if not name.startswith("kvm_dump_")} == set()
+    assert all(live[name] == dead[name] for name in live.keys() & dead.keys())
+
+
+def test_a_dump_says_of_what_its_kernel_died(dump):
+    """The panic, and an uptime that no clock of this machine moves."""
+    found = {family.metric.name: dict(family.samples) for family in dump}
+    [(format_, panic)] = found["kvm_dump_info"]
+    assert (format_, panic) == ("minidump of amd64, version 3", system_world.PANIC)
+    assert found["kvm_dump_uptime_seconds"][()] == 19.5
+
+
+@pytest.mark.parametrize("name", ["linux", "freebsd"])
+def test_a_counter_outlives_its_process(name, request):
     """The process that ended between the collections is in its group's CPU time still."""
-    name, families = system
+    families = request.getfixturevalue(name)
     found = {family.metric.name: dict(family.samples) for family in families}
     processes = found["kvm_process_group_processes"]
     assert sum(count for key, count in processes.items() if key[0] == "postgres") == 1

@@ -43,7 +43,7 @@ their own names, with a dot for the first underscore and without unit and `_tota
 `kvm_swap_in_bytes_total` becomes `kvm.swap_in` in `By`.
 
 """
-SYSTEMS = {"linux": "Linux", "freebsd": "FreeBSD"}
+SYSTEMS = {"linux": "Linux", "freebsd": "FreeBSD", "dump": "crash dumps"}
 
 
 def table(head, rows):

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
+from forge import whole
+from forge.crashed import crash
 
-from kvm_exporter import config
+from kvm_exporter import cli, config
 from kvm_exporter.collectors.process.rules import Rules
+from kvm_exporter.inspection.arguments import SUBJECTS
+from kvm_exporter.kvm.formats.minidump.kinds import KINDS
 from kvm_exporter.kvm.objects.model import Process
 from kvm_exporter.outputs.http import RESERVED
 from kvm_exporter.typed_yaml import document
@@ -43,6 +49,42 @@ def test_flags_are_those_of_the_program():
     assert flags(" ".join(rows)) == flags(output) - {"--help"}
 
 
+COMMANDS = re.findall(r"^kvm_exporter (?:inspect|scrape) .*$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_look_into_a_dump(line, crashed, capsys):
+    """Each command of the section on crash dumps tells something of a forged one."""
+    argv = shlex.split(crashed(line))[1:]
+    if "--kernel" not in argv:  # this machine's /boot has not the forged kernel
+        argv += ["--kernel", crashed("/boot/kernel/kernel")]
+    assert cli.main(argv) == 0
+    assert capsys.readouterr().out
+
+
+def test_subjects_are_those_of_inspect():
+    """The table of subjects has all that inspect has, and nothing else."""
+    [_, section] = README.split("\n## Crash dumps\n")
+    rows = re.findall(r"^\| (`.*?) \|", section.split("\n###")[0], re.MULTILINE)
+    named = re.findall(r"`([a-z]+)`", " ".join(rows))
+    assert sorted([*named, "info"]) == sorted(subject.name for subject in SUBJECTS)
+
+
+def test_extras_are_those_of_the_package():
+    """Every extra is explained, by the name that it has."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = set(re.findall(r"'\.\[(\w+)\]'", README))
+    assert extras == project["optional-dependencies"].keys()
+    assert set(re.findall(r"`kvm_exporter\[(\w+)\]`", README)) == {"zstd", "encrypted"}
+
+
+def test_architectures_of_dumps_are_those_that_can_be_read():
+    """The list has each architecture whose minidumps there are, and none more."""
+    [listed] = re.findall(r"It reads minidumps of ([^.]*?), full ELF dumps", README)
+    named = set(re.split(r", | and ", listed.replace("\n", " ")))
+    assert named == {kind.magic for kind in KINDS}
+
+
 def test_endpoints_are_those_of_the_server():
     """Every address that the server keeps for itself is in the README."""
     assert all(f"{path}`" in README for path in RESERVED)
@@ -69,10 +111,22 @@ def test_ci_takes_the_test_command_from_here():
     assert re.findall(marked, README, re.MULTILINE | re.DOTALL) == ["make test\n"]
 
 
-@pytest.mark.parametrize("text", blocks("python"), ids=["kvm", "compat", "registry"])
-def test_python_examples_run(text):
-    """Each of the library's examples runs on this machine's kernel without a warning."""
-    command = [sys.executable, "-W", "error", "-c", text]
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory):
+    """Makes the paths of the examples those of a forged kernel and its dump in /var/crash."""
+    folder = tmp_path_factory.mktemp("crash")
+    kernel, _ = crash(whole.machine(), folder)
+
+    def at(text):
+        return text.replace("/boot/kernel/kernel", str(kernel)).replace("/var/crash", str(folder))
+
+    return at
+
+
+@pytest.mark.parametrize("text", blocks("python"), ids=["kvm", "dump", "compat", "registry"])
+def test_python_examples_run(text, crashed):
+    """Each of the library's examples runs on this machine's kernel or a dump without a warning."""
+    command = [sys.executable, "-W", "error", "-c", crashed(text)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout

@@ -19,8 +19,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from kvm_exporter import config
 from kvm_exporter.kvm import Kvm
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd.system import FreeBSDLive
+from kvm_exporter.kvm.objects.opened import Opened
+from kvm_exporter.kvm.tally import Tally
 from kvm_exporter.outputs.exposition import render
 from kvm_exporter.self_metrics import SelfMetrics
 from kvm_exporter.snapshot import Collection
@@ -54,7 +55,7 @@ class Scrape:
     def __init__(self, sysctl):
         tally = Tally()
         system = FreeBSDLive(sysctl, DEVICES.__getitem__, tally)
-        kvm = Kvm(system, NoTouching(), NoTouching(), tally)
+        kvm = Kvm(Opened(system, NoTouching(), NoTouching(), tally, lambda: None))
         collection = Collection(config.default(), lambda: kvm, SelfMetrics())
         snapshot = collection.collect()
         self.errors = {one.name: one.error for one in collection.states if one.error}

@@ -1,4 +1,8 @@
-"""What has the kernel as a whole done since boot, and how full are its tables?"""
+"""What has the kernel as a whole done since boot, and how full are its tables?
+
+Of a crash dump also what it is and when its kernel died: a scrape must not be taken for that of a
+machine that runs.
+"""
 
 from __future__ import annotations
 
@@ -46,13 +50,41 @@ UNAME = Metric(
     "Name and version of the kernel, by kvm(3).",
     tuple(field.name for field in fields(Uname)),
 )
+DUMP = Metric(
+    "kvm_dump_info",
+    "info",
+    "The crash dump that all numbers are of, by kvm(3); a running kernel has none.",
+    ("format", "panic"),
+)
+DEATH = Metric(
+    "kvm_dump_death_timestamp_seconds",
+    "gauge",
+    "Unix time at which the kernel in the dump died, or was dumped alive, by kvm(3).",
+    unit="seconds",
+)
+UPTIME = Metric(
+    "kvm_dump_uptime_seconds",
+    "gauge",
+    "How long the kernel in the dump had run by then, by kvm(3).",
+    unit="seconds",
+)
 
 
 def collect(kvm: Kvm) -> Iterable[Family]:
-    """Each row whose number this kernel has, and the kernel's name."""
+    """Each row whose number this kernel has, the kernel's name, and its death."""
     counters = kvm.kernel()
     yield from (metric.single(getattr(counters, field)) for field, metric in METRICS)
     yield UNAME.family(_uname(kvm))
+    if kvm.dump is not None:
+        yield from _death(kvm, kvm.dump.format)
+
+
+def _death(kvm: Kvm, form: str) -> Iterable[Family]:
+    """The dump, and when its kernel died, where that is known; no panic is an empty label."""
+    life = kvm.life()
+    yield DUMP.family([((form, life.panic or ""), 1)])
+    yield DEATH.single(life.death_time_seconds)
+    yield UPTIME.single(life.uptime_seconds)
 
 
 def _uname(kvm: Kvm) -> Iterable[Sample]:
@@ -65,6 +97,6 @@ def _uname(kvm: Kvm) -> Iterable[Sample]:
 COLLECTOR = Collector(
     start=lambda _options: collect,
     options=NoOptions,
-    metrics=(*(metric for _, metric in METRICS), UNAME),
+    metrics=(*(metric for _, metric in METRICS), UNAME, DUMP, DEATH, UPTIME),
     help="kernel-wide counters, table sizes and version",
 )

@@ -1,5 +1,6 @@
 """kvm(3), the kernel data access library, in Python: ``kvm.open()`` and the Kvm it gives."""
 
+from kvm_exporter.kvm.dump import DumpOptions
 from kvm_exporter.kvm.errors import (
     AccessDenied,
     Fault,
@@ -16,6 +17,7 @@ from kvm_exporter.kvm.objects.model import ProcOp
 
 __all__ = [
     "AccessDenied",
+    "DumpOptions",
     "Fault",
     "FormatError",
     "Kvm",

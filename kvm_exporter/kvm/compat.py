@@ -3,20 +3,23 @@
 A program written against libkvm reads the same in Python, by these rules:
 
 1. A function returns what C's returns: counts, 0 and -1 (None for NULL).  kvm_geterr then has
-   libkvm's text.  It is the text of the last call, empty if that one succeeded; libkvm leaves an
-   old one there.
+   libkvm's text, or one that says more.  It is the text of the last call, empty if that one
+   succeeded; libkvm leaves an old one there.
 2. Buffers that C fills are Python's, filled in place from their start: a ``list`` for
    kvm_getloadavg, kvm_getcptime, kvm_getswapinfo and errbuf (of one string), a ``bytearray`` or
    ``memoryview`` for kvm_read.  Lists grow as needed.  Structs have C's member names: Nlist,
-   KvmSwap.
+   KvmSwap, KvmPage.
 3. What C allocates and counts comes back as a list: kvm_getprocs, kvm_getargv, kvm_getenvv and
    kvm_getfiles have no ``cnt``.  It is the caller's own, and no later call changes it.
 4. A process is a Process (objects/model.py) with units in its names, not a struct kinfo_proc; a
-   descriptor of kvm_getfiles is an OpenFile.
-5. What this version does not serve raises Unsupported: crash dumps, and on Linux what needs
-   FreeBSD's symbols (kvm_kerndisp, kvm_getmaxcpu, kvm_getpcpu, kvm_dpcpu_setcpu, kvm_read_zpcpu,
-   kvm_counter_u64_fetch).
-6. On FreeBSD kvm_open opens /dev/mem and /dev/kmem, and fails without the privilege, as C does;
+   descriptor of kvm_getfiles is an OpenFile; a struct pcpu of kvm_getpcpu is its bytes.
+5. A core that is no device of the running kernel is a crash dump: of any FreeBSD architecture, on
+   any machine, and it answers all that a running kernel does.  No resolver is needed for it.
+   ``execfile`` None looks for its kernel in /boot.
+6. Unsupported is raised for nothing but what a running Linux has not, where an error code would
+   pass for an answer: kvm_kerndisp, kvm_getmaxcpu, kvm_getpcpu, kvm_dpcpu_setcpu, kvm_read_zpcpu
+   and kvm_counter_u64_fetch, which need FreeBSD's symbols.
+7. On FreeBSD kvm_open opens /dev/mem and /dev/kmem, and fails without the privilege, as C does;
    ``/dev/null`` as the core needs none.  On Linux only a core that is named is tried.
 
 >>> kd = kvm_openfiles(None, "/dev/null", None, O_RDONLY, errbuf := [])
@@ -53,6 +56,8 @@ from kvm_exporter.kvm.libkvm.memory import (
     kvm_write,
 )
 from kvm_exporter.kvm.libkvm.opening import (
+    LIBKVM_WALK_PAGES_VERSION,
+    KvmPage,
     kvm_close,
     kvm_geterr,
     kvm_kerndisp,
@@ -97,10 +102,12 @@ __all__ = [
     "KERN_PROC_SESSION",
     "KERN_PROC_TTY",
     "KERN_PROC_UID",
+    "LIBKVM_WALK_PAGES_VERSION",
     "O_RDONLY",
     "O_RDWR",
     "SWIF_DEV_PREFIX",
     "SWIF_DUMP_TREE",
+    "KvmPage",
     "KvmSwap",
     "Nlist",
     "kvm_close",

@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from kvm_exporter.kvm.dump import DumpOptions
 from kvm_exporter.kvm.errors import Unsupported
-from kvm_exporter.kvm.live.tally import Tally
-from kvm_exporter.kvm.memory import Memory, Symbol, Symbols
+from kvm_exporter.kvm.memory import Symbol, Symbols
 from kvm_exporter.kvm.objects import model
-from kvm_exporter.kvm.objects.system import System
+from kvm_exporter.kvm.objects.opened import Opened
+
+if TYPE_CHECKING:
+    from kvm_exporter.kvm.formats.pages import Page
+    from kvm_exporter.kvm.target import Target
 
 LIVE_CORES = (None, "/dev/mem", "/dev/kmem", "/dev/null", "/proc/kcore")
 """Core files that mean the running kernel, as in kvm_open(3)."""
@@ -23,11 +27,14 @@ class Kvm:
     Every method may raise KvmError.  State is the handle's own: two can be open at once.
     """
 
-    def __init__(self, system: System, memory: Memory, symbols: Symbols, tally: Tally) -> None:
-        self.system = system
-        self._memory = memory
-        self._symbols = symbols
-        self._tally = tally
+    def __init__(self, opened: Opened) -> None:
+        self.system = opened.system
+        self.dump = opened.dump
+        self._memory = opened.memory
+        self._symbols = opened.symbols
+        self._tally = opened.tally
+        self._target = opened.target
+        self._close = opened.close
 
     def __enter__(self) -> Self:
         return self
@@ -42,12 +49,35 @@ class Kvm:
 
     def close(self) -> None:
         """Give back every file; the handle is of no use afterwards (kvm_close(3))."""
-        self._memory.close()
+        self._close()
 
     @property
     def symbols(self) -> Symbols:
         """Where names are looked up (kvm_dpcpu_setcpu chooses a CPU there)."""
         return self._symbols
+
+    @property
+    def live(self) -> bool:
+        """Whether it is this machine's running kernel."""
+        return self.dump is None
+
+    @property
+    def target(self) -> Target:
+        """The kernel's memory by name and C type; Unsupported where its types are not known."""
+        if self._target is None:
+            what = "running Linux kernel's" if self.live else "textdump's"
+            raise Unsupported(f"a {what} types are not read by this version")
+        return self._target
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What a dump says of itself, for people: (name, value); nothing of a running kernel."""
+        return self.dump.facts() if self.dump else ()
+
+    def pages(self) -> Iterator[Page]:
+        """Every page that a dump holds (kvm_walk_pages(3)); Unsupported of a running kernel."""
+        if self.dump is None:
+            raise Unsupported("only a dump's pages can be walked, not those of a running kernel")
+        return self.dump.pages()
 
     def refusals(self) -> Mapping[tuple[str, str], int]:
         """Reads that the kernel refused or failed so far: (source, errno name) → count."""
@@ -84,6 +114,26 @@ class Kvm:
     def uname(self) -> model.Uname:
         """Name and version of the kernel (uname(3))."""
         return self.system.uname()
+
+    def life(self) -> model.Life:
+        """When the kernel started; for a dump, when and of what it died."""
+        return self.system.life()
+
+    def message_buffer(self) -> str:
+        """The text of the kernel's message buffer, oldest first (dmesg(8))."""
+        return self.system.message_buffer()
+
+    def jails(self) -> tuple[model.Jail, ...]:
+        """Every jail but the host (jls(8)); none on Linux."""
+        return self.system.jails()
+
+    def mounts(self) -> tuple[model.Mount, ...]:
+        """Mounted file systems (getfsstat(2))."""
+        return self.system.mounts()
+
+    def interfaces(self) -> tuple[model.Interface, ...]:
+        """Network interfaces and their counters, of every network stack that can be seen."""
+        return self.system.interfaces()
 
     def processes(
         self,
@@ -129,19 +179,39 @@ class Kvm:
         return self._memory.write(address, data)
 
 
-def open(core: str | None = None, *, write: bool = False) -> Kvm:  # noqa: A001 - kvm.open()
-    """Open the running kernel (kvm_open(3)); ``core`` is its memory device, None the usual one.
+def open(  # noqa: A001 - kvm.open()
+    kernel: str | None = None,
+    core: str | None = None,
+    *,
+    write: bool = False,
+    dump_options: DumpOptions | None = None,
+) -> Kvm:
+    """Open a kernel (kvm_open(3)): the running one, or a crash dump.
 
-    Device files are opened at the first read, so a handle costs no privilege.  ``/dev/null`` as
-    ``core`` means: never read memory.  Errors: Unsupported for a crash dump, which this version
-    cannot read, and on other systems.
+    ``core`` is a dump (compressed, encrypted, still on its device; a directory such as /var/crash
+    means its last one), or the memory device of the running kernel: None is the usual one,
+    ``/dev/null`` none at all.  ``kernel`` is the ELF file of the kernel that wrote the dump; None
+    looks for it in /boot by the version that the dump tells.
+
+    A running kernel's devices are opened at the first read, so a handle costs no privilege.
+    ``write`` is for those devices and for raw memory; dumps are never written.
+
+    Errors: FormatError for a core that is none or a kernel that is another's; AccessDenied and
+    KvmError for files that cannot be opened; Unsupported on systems other than FreeBSD and Linux
+    (where dumps can be read all the same), and for a missing optional package, with its name.
     """
     if core not in LIVE_CORES:
-        raise Unsupported(f"{core}: reading crash dumps is not there yet; leave the core out")
+        from kvm_exporter.kvm.dead import open_dead  # noqa: PLC0415 - dump.py says why
+
+        return Kvm(open_dead(kernel, core, dump_options or DumpOptions(), write=write))
+    return Kvm(_running(core, write=write))
+
+
+def _running(core: str | None, *, write: bool) -> Opened:
     if sys.platform.startswith("freebsd"):
         from kvm_exporter.kvm.objects.freebsd import open_live  # noqa: PLC0415
     elif sys.platform == "linux":
         from kvm_exporter.kvm.objects.linux import open_live  # noqa: PLC0415
     else:
         raise Unsupported(f"{sys.platform}: a live kernel can be read on FreeBSD and Linux only")
-    return Kvm(*open_live(core, write=write))
+    return open_live(core, write=write)

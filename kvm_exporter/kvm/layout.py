@@ -36,6 +36,14 @@ class Layout:
         if missing:
             raise TypeMissing(f"struct {self.name} has no member {', '.join(missing)}")
         names = sorted(chosen, key=lambda name: self.members[name].offset)
+        try:
+            return Compiled(struct.Struct(self._code(names)), tuple(names))
+        except struct.error as e:
+            # sizes that no struct has, of damaged type information
+            raise TypeMissing(f"struct {self.name}, {self.size} bytes, is no struct: {e}") from e
+
+    def _code(self, names: Iterable[str]) -> str:
+        """As the struct module wants it."""
         code, at = [self.order], 0
         for name in names:
             member = self.members[name]
@@ -43,8 +51,10 @@ class Layout:
                 raise TypeMissing(f"struct {self.name}: {name} overlaps the member before it")
             code.append(f"{member.offset - at}x{member.code}")
             at = member.offset + struct.calcsize(self.order + member.code)
+        if at > self.size:
+            raise TypeMissing(f"struct {self.name} of {self.size} bytes has members past its end")
         code.append(f"{self.size - at}x")
-        return Compiled(struct.Struct("".join(code)), tuple(names))
+        return "".join(code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -33,3 +33,6 @@ class Symbols(Protocol):
 
     def lookup(self, names: Sequence[str]) -> list[Symbol | None]:
         """Each name's symbol, None where the kernel has none; order kept."""
+
+    def __iter__(self) -> Iterator[Symbol]:
+        """Every symbol there is, in the order of the kernel's table."""

@@ -18,7 +18,8 @@ UNAME = model.Uname("FreeBSD", "host", "15.1-RELEASE", "15.1 #0 GENERIC", "amd64
 
 def scraped(collect, **answers):
     """Collected families as {name: {labels: value}} from a kernel with these answers."""
-    kvm = SimpleNamespace(**{name: lambda value=value: value for name, value in answers.items()})
+    methods = {name: lambda value=value: value for name, value in answers.items()}
+    kvm = SimpleNamespace(dump=None, **methods)
     return {family.metric.name: dict(family.samples) for family in collect(kvm)}
 
 
@@ -153,10 +154,36 @@ def test_kernel_counters():
 def test_a_refused_name_costs_no_counter():
     """What refuses kern.hostname takes kvm_uname_info away, and nothing else."""
     kvm = SimpleNamespace(
-        kernel=lambda: model.KernelCounters(forks=7), uname=raising(AccessDenied("kern.hostname"))
+        dump=None,
+        kernel=lambda: model.KernelCounters(forks=7),
+        uname=raising(AccessDenied("kern.hostname")),
     )
     got = {family.metric.name: dict(family.samples) for family in kernel.collect(kvm)}
     assert {name: series for name, series in got.items() if series} == {"kvm_forks_total": {(): 7}}
+
+
+@pytest.mark.parametrize(
+    ("life", "dump"),
+    [
+        (model.Life(1.0, 19.5, 20.5, "page fault"), {("minidump", "page fault"): 1}),
+        (model.Life(), {("minidump", ""): 1}),
+    ],
+)
+def test_a_dump_says_that_it_is_one(life, dump):
+    """Of a dead kernel there is how and when it died, as far as that is known."""
+    kvm = SimpleNamespace(
+        dump=SimpleNamespace(format="minidump"),
+        kernel=model.KernelCounters,
+        uname=lambda: UNAME,
+        life=lambda: life,
+    )
+    got = {family.metric.name: dict(family.samples) for family in kernel.collect(kvm)}
+    assert got["kvm_dump_info"] == dump
+    for name, value in (
+        ("kvm_dump_death_timestamp_seconds", life.death_time_seconds),
+        ("kvm_dump_uptime_seconds", life.uptime_seconds),
+    ):
+        assert list(got[name].values()) == ([] if value is None else [value])
 
 
 @pytest.mark.parametrize("name", collectors.names())

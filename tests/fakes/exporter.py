@@ -24,6 +24,8 @@ ALWAYS = 1e-9
 class FakeKvm:
     """Counts its closings; ``refused`` are its refusals."""
 
+    live = True
+
     def __init__(self):
         self.closed = 0
         self.refused = {}

@@ -24,6 +24,9 @@ P_KPROC = 0x00000004
 
 ONLY_ON = {
     "kvm_cpu_guest_seconds_total": "linux",
+    "kvm_dump_death_timestamp_seconds": "dump",
+    "kvm_dump_info": "dump",
+    "kvm_dump_uptime_seconds": "dump",
     "kvm_max_vnodes": "freebsd",
     "kvm_memory_available_bytes": "linux",
     "kvm_process_group_io_bytes_total": "linux",
@@ -36,7 +39,7 @@ ONLY_ON = {
     "kvm_traps_total": "freebsd",
     "process_max_fds": "linux",
 }
-"""Metrics for which but one of the two kernels has a number."""
+"""Metrics for which but one of the two kernels has a number, or but a crash dump."""
 
 LINUX_FILES = {
     "loadavg": "0.52 0.58 1.59 2/97 4242\n",

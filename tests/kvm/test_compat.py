@@ -8,21 +8,27 @@ import struct
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
-from forge import freebsd_facts
+from fakes.world import WorldTypes
+from forge import cdecl, freebsd_facts
 from forge.kinfo import kinfo_proc, xfile
 from forge.sysctl import ForgedSysctl
 
 from kvm_exporter.kvm import compat, handle
-from kvm_exporter.kvm.errors import Unsupported
+from kvm_exporter.kvm.errors import TypeMissing, Unsupported
 from kvm_exporter.kvm.handle import Kvm
 from kvm_exporter.kvm.libkvm import opening
 from kvm_exporter.kvm.libkvm.descriptor import Descriptor
-from kvm_exporter.kvm.live.devmem import DeviceMemory
-from kvm_exporter.kvm.live.kldsym import Found, KldSymbols
-from kvm_exporter.kvm.live.tally import Tally
+from kvm_exporter.kvm.live.devmem import DeviceMemory, NoMemory
+from kvm_exporter.kvm.live.kldsym import NATIVE, Found, KldSymbols
 from kvm_exporter.kvm.objects.freebsd.system import FreeBSDLive
+from kvm_exporter.kvm.objects.opened import Opened
+from kvm_exporter.kvm.tally import Tally
+from kvm_exporter.kvm.target import Target
+from kvm_exporter.kvm.types.lazy import LazyTypes
+from kvm_exporter.kvm.types.model import Types
 
 POINTER = struct.calcsize("P")
 
@@ -105,6 +111,11 @@ def sysctls(machine: str = "amd64", arch: str = "amd64") -> ForgedSysctl:
 Make = Callable[..., Descriptor]
 
 
+def no_types() -> NoReturn:
+    """A kernel's file that cannot be read."""
+    raise TypeMissing("nobody knows")
+
+
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
     """A maker of descriptors around a forged kernel whose /dev/kmem is a file."""
@@ -119,16 +130,19 @@ def make(tmp_path: Path) -> Make:
         writable: bool = False,
         memoryless: bool = False,
         device_name: Callable[[int], str] = {0x33: "vtbd4", 0x34: "vtbd5"}.__getitem__,
+        types: Types | None = None,
     ) -> Descriptor:
         table = SYMBOLS if symbols is None else symbols
-        memory = DeviceMemory(str(kmem), writable=writable)
         tally = Tally()
 
         def find(name: bytes) -> Found | None:
             return Found(table[name.decode()], 8) if name.decode() in table else None
 
         system = FreeBSDLive(sysctl or sysctls(), device_name, tally)
-        kvm = Kvm(system, memory, KldSymbols(find, memory, tally), tally)
+        memory = NoMemory() if memoryless else DeviceMemory(str(kmem), writable=writable)
+        symbols = KldSymbols(find, memory, tally)
+        target = Target(memory, symbols, types or LazyTypes(no_types), NATIVE, tally)
+        kvm = Kvm(Opened(system, memory, symbols, tally, memory.close, target))
         return Descriptor(kvm, program, writable=writable, memoryless=memoryless)
 
     return made
@@ -162,18 +176,13 @@ def test_failed_opens_tell_why_in_their_way(
     assert capsys.readouterr().err == f"prog: {text}\n"
 
 
-def test_an_empty_core_is_an_error_and_a_dump_is_unsupported(tmp_path: Path) -> None:
-    """An empty file is EINVAL, as in libkvm; a dump is refused by name, for now."""
+def test_an_empty_core_is_an_error(tmp_path: Path) -> None:
+    """An empty file is EINVAL, as in libkvm."""
     core = tmp_path / "vmcore.0"
     core.write_bytes(b"")
     errbuf: list[str] = []
     assert compat.kvm_openfiles(None, str(core), None, os.O_RDONLY, errbuf) is None
     assert errbuf == ["empty file: Invalid argument"]
-    core.write_bytes(b"minidump FreeBSD/amd64")
-    with pytest.raises(Unsupported, match="not there yet"):
-        compat.kvm_openfiles(None, str(core), None, os.O_RDONLY, errbuf)
-    with pytest.raises(Unsupported):
-        compat.kvm_open(None, str(core), None, os.O_RDONLY, "prog")
 
 
 def test_freebsds_devices_are_tried_at_once(
@@ -183,7 +192,7 @@ def test_freebsds_devices_are_tried_at_once(
     mem, kmem = tmp_path / "mem", tmp_path / "kmem0"
     monkeypatch.setattr(opening, "DEV_MEM", str(mem))
     monkeypatch.setattr(opening, "DEV_KMEM", str(kmem))
-    monkeypatch.setattr(handle, "open", lambda _core, *, write: make(writable=write).kvm)
+    monkeypatch.setattr(handle, "open", lambda _kernel, _core, *, write: make(writable=write).kvm)
     errbuf: list[str] = []
     assert compat.kvm_openfiles(None, None, None, os.O_RDONLY, errbuf) is None
     assert errbuf == [f"{mem}: No such file or directory"]
@@ -568,6 +577,17 @@ def test_pcpu_of_present_and_absent_cpus(make: Make) -> None:
     assert compat.kvm_getpcpu(None, 0) is None
 
 
+def test_pcpu_of_the_size_that_the_kernel_tells(make: Make) -> None:
+    """Where its types are known; copies are where struct pcpu says, then, and not a page apart."""
+    declared = cdecl.Declarations("struct pcpu { char pc_name[16]; uintptr_t pc_zpcpu_offset; };")
+    kd = make(types=WorldTypes(declared))
+    assert compat.kvm_getpcpu(kd, 3) == b"pcpu of CPU 3".ljust(24, b"\0")
+    buf = bytearray(13)
+    assert compat.kvm_read_zpcpu(kd, PCPU[3], buf, 13, 0) == 13
+    assert buf == b"pcpu of CPU 3"
+    assert compat.kvm_read_zpcpu(kd, PCPU[3], buf, 13, 1) == -1
+
+
 def test_pcpu_of_another_size(make: Make) -> None:
     """On arm64 struct pcpu is no page."""
     pcpu = compat.kvm_getpcpu(make(sysctls("arm64", "aarch64")), 0)
@@ -602,9 +622,9 @@ def test_setcpu_moves_per_cpu_names(make: Make) -> None:
         assert compat.kvm_dpcpu_setcpu(kd, cpu) == 0
         assert compat.kvm_nlist(kd, nl) == 0
         assert [entry.n_value for entry in nl] == [value, 0x640]
-    for cpu, text in ((1, "not found"), (8, "too big")):
+    for cpu, text in ((1, "1 not found"), (8, "8 too big"), (-1, "4294967295 too big")):
         assert compat.kvm_dpcpu_setcpu(kd, cpu) == -1
-        assert compat.kvm_geterr(kd) == f"kvm_dpcpu_setcpu: CPU {cpu} {text}"
+        assert compat.kvm_geterr(kd) == f"_kvm_dpcpu_setcpu: CPU {text}"
     assert compat.kvm_nlist(kd, nl) == 0
     assert nl[0].n_value == 0x2640
 
@@ -616,9 +636,10 @@ def test_setcpu_moves_per_cpu_names(make: Make) -> None:
 def test_per_cpu_copies_lie_a_page_apart(make: Make, machine: str, arch: str, base: int) -> None:
     """A counter is the sum over the CPUs that are there, whatever their numbers, modulo 2^64.
 
-    On amd64 the base is a distance from __pcpu, and may wrap.
+    On amd64 the base is a distance from __pcpu, and may wrap; elsewhere that is no pointer.
     """
-    kd = make(sysctls(machine, arch))
+    symbols = {name: at for name, at in SYMBOLS.items() if arch == "amd64" or name != "__pcpu"}
+    kd = make(sysctls(machine, arch), symbols)
     buf = bytearray(8)
     assert compat.kvm_read_zpcpu(kd, base, buf, 8, 3) == 8
     assert struct.unpack("@Q", buf) == (2**64 - 1,)
@@ -630,7 +651,9 @@ def test_a_counter_that_cannot_be_read(make: Make) -> None:
     """0 as in libkvm, but with a text."""
     kd = make()
     assert compat.kvm_counter_u64_fetch(kd, 0x20000) == 0
-    assert compat.kvm_geterr(kd) == "unable to read counter"
+    assert compat.kvm_geterr(kd) == "kvm_counter_u64_fetch: Bad address"
+    assert compat.kvm_counter_u64_fetch(kd, 0) == 0
+    assert compat.kvm_geterr(kd) == "counter 0x0: it is not allocated yet"
 
 
 def test_two_handles_are_two_kernels(make: Make) -> None:

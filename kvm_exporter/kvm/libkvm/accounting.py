@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.libkvm.descriptor import Descriptor, errno_of
+from kvm_exporter.kvm.objects.freebsd.cptime import ticks_from_memory
+from kvm_exporter.kvm.objects.freebsd.dead import FreeBSDDead
 from kvm_exporter.kvm.objects.freebsd.system import FreeBSDLive
 from kvm_exporter.kvm.objects.model import OpenFile, Process, ProcOp, SwapDevice
 
@@ -54,8 +56,9 @@ def kvm_getloadavg(kd: Descriptor, loadavg: list[float], nelem: int) -> int:
 def kvm_getcptime(kd: Descriptor | None, cp_time: list[int]) -> int:
     """Put the ticks of user, nice, system, interrupt and idle into ``cp_time``; 0, -1 on failure.
 
-    On Linux interrupt is irq and softirq, idle is idle and iowait.  None, which clears libkvm's
-    cache, gives 0: there is none here.
+    They are the kernel's own; of a dump, the sum of its CPUs'.  On Linux interrupt is irq and
+    softirq, idle is idle and iowait.  None, which clears libkvm's cache, gives 0: there is none
+    here.
     """
     if kd is None:
         return 0
@@ -63,6 +66,8 @@ def kvm_getcptime(kd: Descriptor | None, cp_time: list[int]) -> int:
         system = kd.kvm.system
         if isinstance(system, FreeBSDLive):
             cp_time[:CPUSTATES] = _fixed(system, "kern.cp_time", CP_TIME)
+        elif isinstance(system, FreeBSDDead):
+            cp_time[:CPUSTATES] = ticks_from_memory(kd.kvm.target, system.cpus)
         else:
             cp_time[:CPUSTATES] = _clock_ticks(kd)
         return 0
@@ -168,7 +173,9 @@ def kvm_getprocs(kd: Descriptor, op: int, arg: int) -> list[Process] | None:
 def kvm_getargv(kd: Descriptor, p: Process, nchr: int = 0) -> list[str] | None:
     """The arguments of ``p``; None on failure and where there are none (kernel processes).
 
-    ``nchr``: bytes to use at most, a NUL after each string included; 0 is no limit.
+    Of a dump they are what the kernel kept, and else read from the process's own memory, which a
+    full dump has and a minidump has not; libkvm reads neither.  ``nchr``: bytes to use at most, a
+    NUL after each string included; 0 is no limit.
     """
     return _strings(kd, "kvm_getargv", kd.kvm.arguments, p, nchr)
 

@@ -1,8 +1,9 @@
 """What is a kvm_t?  An open kernel, its last error, and who is told of errors.
 
 libkvm has two ways of failing (_kvm_err and _kvm_syserr of lib/libkvm/kvm_private.c), told apart
-here by the exception: one that an OSError caused reads ``function: strerror``, any other is its
-own text.  Each call starts with a clean error, so a text is never a stale one.
+here by the exception: one that an OSError caused, and an address of a running kernel that is none,
+reads ``function: strerror``; any other is its own text.  Each call starts with a clean error, so a
+text is never a stale one.
 
 Errors of kvm_read and kvm_write are soft: kvm_open's errstr does not have them printed, because
 programs such as gdb try addresses that may be bogus.  A short transfer is printed.
@@ -13,10 +14,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable
 from types import TracebackType
 
-from kvm_exporter.kvm.errors import Fault, KvmError, Unsupported
+from kvm_exporter.kvm.errors import Fault, KvmError
 from kvm_exporter.kvm.handle import Kvm
+
+Resolver = Callable[[str], int | None]
+"""Symbol name → address, None for none: kvm_open2's."""
 
 
 class Descriptor:
@@ -24,6 +29,7 @@ class Descriptor:
 
     ``program``: errors go to standard error behind that name, as kvm_open's errstr wants it;
     None stores them for kvm_geterr.  ``memoryless``: opened with /dev/null as its core.
+    ``resolver``: finds a dump's symbols instead of the kernel's file.
     """
 
     def __init__(
@@ -33,11 +39,13 @@ class Descriptor:
         *,
         writable: bool = False,
         memoryless: bool = False,
+        resolver: Resolver | None = None,
     ) -> None:
         self.kvm = kvm
         self.program = program
         self.writable = writable
         self.memoryless = memoryless
+        self.resolver = resolver
         self.error = ""
 
     def fail(self, text: str, *, soft: bool = False) -> None:
@@ -52,11 +60,7 @@ class Descriptor:
         self.fail(f"{function}: {os.strerror(number)}", soft=soft)
 
     def reporting(self, function: str, *, soft: bool = False) -> Reporting:
-        """A block whose KvmError is reported and ends it.
-
-        Unsupported passes where it means this library; what the kernel has not got (ENOENT behind
-        it) is reported like any other error.
-        """
+        """A block whose KvmError is reported and ends it."""
         self.error = ""
         return Reporting(self, function, soft=soft)
 
@@ -81,8 +85,8 @@ class Reporting:
         if not isinstance(error, KvmError):
             return False
         number = errno_of(error)
-        if number is None and isinstance(error, Unsupported):
-            return False
+        if number is None and isinstance(error, Fault) and self._kd.kvm.live:
+            number = errno.EFAULT
         if number is None:
             self._kd.fail(str(error), soft=self._soft)
         else:
@@ -92,9 +96,7 @@ class Reporting:
 
 def errno_of(error: KvmError) -> int | None:
     """The errno behind an error; None where it is not the operating system's."""
-    if isinstance(error.__cause__, OSError):
-        return error.__cause__.errno
-    return errno.EFAULT if isinstance(error, Fault) else None
+    return error.__cause__.errno if isinstance(error.__cause__, OSError) else None
 
 
 def tell(program: str, text: str) -> None:

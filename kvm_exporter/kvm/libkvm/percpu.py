@@ -1,25 +1,25 @@
-"""kvm_getpcpu(3): what does each CPU keep for itself?  FreeBSD only.
+"""kvm_getpcpu(3): what does each CPU keep for itself?  FreeBSD only, running and dead.
 
-1. cpuid_to_pcpu has an address for each of mp_maxcpus possible CPUs, 0 for an absent one.  CPU
-   numbers may have gaps: they end at mp_maxid, and mp_ncpus only counts them.
-2. A UMA_ZONE_PCPU allocation, a counter(9) among them, has a copy a CPU, UMA_PCPU_ALLOC_SIZE =
-   PAGE_SIZE apart (sys/sys/pcpu.h).  libkvm takes sizeof(struct pcpu), which is a page on some
-   architectures only.
-3. On amd64 the address of such an allocation is kept as the distance from __pcpu
-   (sys/amd64/include/pcpu.h).
-4. Nothing is kept between calls: another handle, or a CPU that came, is never confused with it.
+1. Where things lie is PerCpu's to know (objects/freebsd/percpu.py), from the kernel's own types.
+   libkvm takes the sizes of the machine it was compiled for.
+2. mp_maxcpus is how many CPUs a kernel could have (MAXCPU), mp_maxid the highest number there is,
+   and mp_ncpus only counts them: numbers may have gaps.
+3. Nothing is kept from one handle for another, nor from one call for the next of a running kernel.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from kvm_exporter.kvm.errors import KvmError, Unsupported
+from kvm_exporter.kvm.errors import KvmError, TypeMissing, Unsupported
 from kvm_exporter.kvm.libkvm.descriptor import Descriptor
-from kvm_exporter.kvm.libkvm.memory import bytes_at, kvm_read
+from kvm_exporter.kvm.libkvm.memory import kvm_read
 from kvm_exporter.kvm.live.kldsym import KldSymbols
+from kvm_exporter.kvm.objects.freebsd.dead import FreeBSDDead
+from kvm_exporter.kvm.objects.freebsd.percpu import PerCpu
 from kvm_exporter.kvm.objects.freebsd.system import FreeBSDLive
+from kvm_exporter.kvm.symbols.joined import DeadSymbols
 
 PCPU_SIZES = {
     "amd64": 4096,
@@ -31,12 +31,7 @@ PCPU_SIZES = {
     "powerpc64le": 4096,
 }
 """sizeof(struct pcpu) by hw.machine_arch, of libc's machine/pcpu.h, which pads it to a factor of a
-page so that additions do not change it."""
-
-INT = struct.Struct("@i")
-POINTER = struct.Struct("@P")
-COUNTER = struct.Struct("@Q")
-WORD = 1 << (8 * POINTER.size)
+page so that additions do not change it: for kernels of which the types are not known."""
 
 MOST_CPUS = 65536
 """More than any kernel has: the bound of what is believed of mp_maxcpus."""
@@ -49,9 +44,9 @@ def kvm_getmaxcpu(kd: Descriptor | None) -> int:
     """
     if kd is None:
         return 0
-    _freebsd(kd, "kvm_getmaxcpu")
+    _needs_freebsd(kd, "kvm_getmaxcpu")
     with kd.reporting("kvm_getmaxcpu"):
-        return len(_addresses(kd))
+        return _counts(kd)[0]
     return -1
 
 
@@ -60,7 +55,7 @@ def kvm_getncpus(kd: Descriptor) -> int:
     with kd.reporting("kvm_getncpus"):
         if kd.kvm.system.name != "freebsd":
             return len(kd.kvm.cpu_times_per_cpu())
-        return _number(kd, "mp_ncpus")
+        return _counts(kd)[1]
     return -1
 
 
@@ -71,30 +66,34 @@ def kvm_getpcpu(kd: Descriptor | None, cpu: int) -> bytes | int | None:
     """
     if kd is None:
         return None
-    machine = _freebsd(kd, "kvm_getpcpu")
+    _needs_freebsd(kd, "kvm_getpcpu")
     with kd.reporting("kvm_getpcpu"):
-        addresses = _addresses(kd)
-        if not 0 <= cpu < len(addresses) or not addresses[cpu]:
+        _counts(kd)
+        cpus = _cpus(kd)
+        with _failing_as("cannot read cpuid_to_pcpu array"):
+            addresses = cpus.addresses
+        if cpu not in addresses:
             return None
-        size = PCPU_SIZES.get(machine)
-        if size is None:
-            raise Unsupported(f"kvm_getpcpu: the size of {machine}'s struct pcpu is not known")
-        return _exactly(kd, addresses[cpu], size, "unable to read per-CPU data")
+        size = _size(kd, cpus)
+        with _failing_as("unable to read per-CPU data"):
+            return kd.kvm.target.read(addresses[cpu], size)
     return -1
 
 
 def kvm_dpcpu_setcpu(kd: Descriptor, cpu: int) -> int:
     """Choose the CPU whose copy a per-CPU name means to kvm_nlist; 0, -1 on failure."""
-    _freebsd(kd, "kvm_dpcpu_setcpu")
+    _needs_freebsd(kd, "kvm_dpcpu_setcpu")
     symbols = kd.kvm.symbols
-    if not isinstance(symbols, KldSymbols):
-        raise Unsupported("kvm_dpcpu_setcpu: these symbols know of no CPUs")
     with kd.reporting("kvm_dpcpu_setcpu"):
-        offsets = _dpcpu_offsets(kd)
-        if not 0 <= cpu < len(offsets):
-            kd.fail(f"kvm_dpcpu_setcpu: CPU {cpu} too big")
-        elif not offsets[cpu]:
-            kd.fail(f"kvm_dpcpu_setcpu: CPU {cpu} not found")
+        if not isinstance(symbols, KldSymbols | DeadSymbols):
+            raise KvmError("kvm_dpcpu_setcpu: init failed")
+        with _failing_as("kvm_dpcpu_setcpu: init failed"):
+            array, _, _ = _found(kd, "dpcpu_off", "__start_set_pcpu", "__stop_set_pcpu")
+            count = _number(kd, "mp_maxcpus")
+        if not 0 <= cpu < count:
+            kd.fail(f"_kvm_dpcpu_setcpu: CPU {cpu % 2**32} too big")
+        elif not _dpcpu_offset(kd, array, cpu):
+            kd.fail(f"_kvm_dpcpu_setcpu: CPU {cpu} not found")
         else:
             symbols.cpu = cpu
             return 0
@@ -104,55 +103,58 @@ def kvm_dpcpu_setcpu(kd: Descriptor, cpu: int) -> int:
 def kvm_read_zpcpu(
     kd: Descriptor, base: int, buf: bytearray | memoryview, size: int, cpu: int
 ) -> int:
-    """Read a CPU's copy of the per-CPU allocation ``base`` into ``buf``; as kvm_read."""
-    machine = _freebsd(kd, "kvm_read_zpcpu")
+    """Read a CPU's copy of the per-CPU allocation ``base`` into ``buf``; as kvm_read.
+
+    -1 for a CPU that is absent, where libkvm reads what lies there by chance.
+    """
+    _needs_freebsd(kd, "kvm_read_zpcpu")
     with kd.reporting("kvm_read_zpcpu"):
-        return kvm_read(kd, _copy(kd, base, machine, cpu), buf, size)
+        return kvm_read(kd, _cpus(kd).copy(base, cpu), buf, size)
     return -1
 
 
 def kvm_counter_u64_fetch(kd: Descriptor, base: int) -> int:
-    """The sum of a counter(9) over all CPUs, modulo 2^64; 0 on failure as well."""
-    machine = _freebsd(kd, "kvm_counter_u64_fetch")
+    """The sum of a counter(9) over the CPUs that are there, modulo 2^64; 0 on failure as well."""
+    _needs_freebsd(kd, "kvm_counter_u64_fetch")
     with kd.reporting("kvm_counter_u64_fetch"):
-        last = _number(kd, "mp_maxid")
-        copies = (
-            _exactly(kd, _copy(kd, base, machine, cpu), COUNTER.size, "unable to read counter")
-            for cpu, address in enumerate(_addresses(kd)[: last + 1])
-            if address
-        )
-        return sum(int(COUNTER.unpack(copy)[0]) for copy in copies) % 2**64
+        return _cpus(kd).counter(base)
     return 0
 
 
-def _freebsd(kd: Descriptor, function: str) -> str:
-    """The machine (hw.machine_arch); Unsupported where it is not FreeBSD."""
+def _needs_freebsd(kd: Descriptor, function: str) -> None:
+    if kd.kvm.system.name != "freebsd":
+        raise Unsupported(f"{function}: only FreeBSD's per-CPU data can be read")
+
+
+def _cpus(kd: Descriptor) -> PerCpu:
+    """The kernel's CPUs: a running one's may come and go, a dead one's do not."""
     system = kd.kvm.system
-    if not isinstance(system, FreeBSDLive):
-        raise Unsupported(f"{function}: only FreeBSD's per-CPU data can be read yet")
-    return system.machine
+    if isinstance(system, FreeBSDDead):
+        return system.cpus
+    return PerCpu(kd.kvm.target, system.page_size)
 
 
-def _copy(kd: Descriptor, base: int, machine: str, cpu: int) -> int:
-    if machine == "amd64":
-        (symbol,) = _found(kd, "__pcpu")
-        base += _pointers(kd, symbol, 1, "__pcpu")[0]
-    return (base + kd.kvm.system.page_size * cpu) % WORD
+def _counts(kd: Descriptor) -> tuple[int, int]:
+    """Possible and present CPUs.  Without cpuid_to_pcpu there are none, as libkvm has it."""
+    _found(kd, "cpuid_to_pcpu", "mp_maxcpus", "mp_ncpus")
+    return _number(kd, "mp_maxcpus"), _number(kd, "mp_ncpus")
 
 
-def _addresses(kd: Descriptor) -> Sequence[int]:
-    (array,) = _found(kd, "cpuid_to_pcpu")
-    return _pointers(kd, array, _number(kd, "mp_maxcpus"), "cpuid_to_pcpu array")
-
-
-def _dpcpu_offsets(kd: Descriptor) -> Sequence[int]:
+def _size(kd: Descriptor, cpus: PerCpu) -> int:
+    """Bytes of a struct pcpu."""
     try:
-        array, _, _ = _found(kd, "dpcpu_off", "__start_set_pcpu", "__stop_set_pcpu")
-        return _pointers(kd, array, _number(kd, "mp_maxcpus"), "dpcpu_off")
-    except Unsupported:
+        return cpus.size
+    except TypeMissing:
+        system = kd.kvm.system
+        if isinstance(system, FreeBSDDead | FreeBSDLive) and system.machine in PCPU_SIZES:
+            return PCPU_SIZES[system.machine]
         raise
-    except KvmError as e:
-        raise KvmError("kvm_dpcpu_setcpu: init failed") from e
+
+
+def _dpcpu_offset(kd: Descriptor, array: int, cpu: int) -> int:
+    target = kd.kvm.target
+    with _failing_as("kvm_dpcpu_setcpu: init failed"):
+        return target.pointer(array + target.abi.pointer_size * cpu)
 
 
 def _found(kd: Descriptor, *names: str) -> list[int]:
@@ -167,24 +169,17 @@ def _found(kd: Descriptor, *names: str) -> list[int]:
 
 def _number(kd: Descriptor, name: str) -> int:
     (address,) = _found(kd, name)
-    (number,) = INT.unpack(_exactly(kd, address, INT.size, f"cannot read {name}"))
+    with _failing_as(f"cannot read {name}"):
+        number = kd.kvm.target.integer(address, 4, signed=True)
     if not 0 <= number <= MOST_CPUS:
         raise KvmError(f"{name} cannot be {number}")
-    return int(number)
+    return number
 
 
-def _pointers(kd: Descriptor, address: int, count: int, name: str) -> list[int]:
-    data = _exactly(kd, address, POINTER.size * count, f"cannot read {name}")
-    return [pointer for (pointer,) in POINTER.iter_unpack(data)]
-
-
-def _exactly(kd: Descriptor, address: int, length: int, failure: str) -> bytes:
+@contextmanager
+def _failing_as(text: str) -> Iterator[None]:
+    """A block whose KvmError says no more than libkvm's ``text``."""
     try:
-        data = bytes_at(kd, address, length)
-    except Unsupported:
-        raise
+        yield
     except KvmError as e:
-        raise KvmError(failure) from e
-    if len(data) != length:
-        raise KvmError(failure)
-    return data
+        raise KvmError(text) from e

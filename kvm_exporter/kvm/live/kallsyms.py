@@ -11,7 +11,7 @@ Rule 3: where every address is 0 the kernel hides them (kptr_restrict in proc_sy
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from kvm_exporter.kvm.errors import AccessDenied, KvmError, Unsupported
 from kvm_exporter.kvm.live.procfs import Procfs
@@ -58,6 +58,20 @@ class Kallsyms:
                 "it takes CAP_SYSLOG, or the sysctl kernel.kptr_restrict at 0"
             )
         return [_choose(name, spellings[name], found) for name in names]
+
+    def __iter__(self) -> Iterator[Symbol]:
+        """Every symbol, the modules' too; all at address 0 where the kernel hides addresses.
+
+        Errors: as ``lookup``.
+        """
+        try:
+            for line in self._procfs.lines(SOURCE):
+                tokens = line.split(None, 3)
+                entry = _entry(tokens) if len(tokens) > 2 else None
+                if entry:
+                    yield Symbol(tokens[2].decode("utf-8", "surrogateescape"), *entry)
+        except OSError as error:
+            raise self._refusal(error) from error
 
     def _scan(self, wanted: set[bytes]) -> tuple[dict[bytes, tuple[int, int]], bool]:
         """The (value, type) of every wanted spelling, and whether any address was not 0."""

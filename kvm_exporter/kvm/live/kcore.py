@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from kvm_exporter.kvm import elf
 from kvm_exporter.kvm.errors import AccessDenied, Fault, FormatError, KvmError, Unsupported
+from kvm_exporter.kvm.source import Readable
 
-_PT_LOAD = 1
 _CHUNK = 1 << 20
 
 
@@ -30,47 +29,38 @@ class Segment(NamedTuple):
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Class:
-    """Where an ELF class keeps what we need (elf(5)).
-
-    ``header``: e_phoff, e_phentsize, e_phnum.  ``program``: p_type, then the members that
-    ``places`` finds: p_offset, p_vaddr, p_filesz.
-    """
-
-    header: str
-    program: str
-    places: tuple[int, int, int]
-
-
-_CLASSES = {
-    1: _Class("28xI10xHH", "7I", (1, 2, 4)),
-    2: _Class("32xQ14xHH", "2I5Q", (2, 3, 5)),
-}
-_ORDERS = {1: "<", 2: ">"}
 _LAST_OFFSET = 2**63 - 1
-_PN_XNUM = 0xFFFF
 
 
-def segments(at: Callable[[int, int], bytes], path: str) -> list[Segment]:
-    """The PT_LOAD segments of an ELF file that ``at(offset, length)`` reads.
+class _Headers:
+    """The file behind a descriptor, as elf.py reads one; the size that it tells means nothing."""
 
-    Errors: FormatError for what is no ELF file or does not lie in it.
+    size = _LAST_OFFSET
+
+    def __init__(self, fd: int, path: str) -> None:
+        self._fd = fd
+        self.name = path
+
+    def read(self, offset: int, length: int) -> bytes:
+        """As Readable.read."""
+        try:
+            return os.pread(self._fd, length, offset)
+        except (OSError, OverflowError) as error:
+            raise FormatError(f"{self.name}: cannot read at {offset:#x}: {error}") from error
+
+
+def segments(file: Readable) -> list[Segment]:
+    """The PT_LOAD segments of an ELF file.
+
+    Errors: FormatError for what is no ELF file or cannot lie in it.
     """
-    start = at(0, 64)
-    elf = _CLASSES.get(start[4]) if start[:4] == b"\x7fELF" and len(start) > 5 else None
-    order = _ORDERS.get(start[5]) if elf else None
-    if elf is None or order is None:
-        raise FormatError(f"{path}: no ELF file: it begins with {start[:8]!r}")
-    table, size, count = _unpack(order + elf.header, start, path)
-    program = struct.Struct(order + elf.program)
-    if count == _PN_XNUM or size < program.size or table > _LAST_OFFSET:
-        raise FormatError(f"{path}: {count} program headers of {size} bytes at {table:#x}")
-    data = at(table, count * size)
-    if len(data) < count * size:
-        raise FormatError(f"{path}: ends within its {count} program headers at {table:#x}")
-    rows = (program.unpack_from(data, index * size) for index in range(count))
-    return list(_loads(rows, elf.places, path))
+    return [_segment(one, file.name) for one in elf.loads(file)]
+
+
+def _segment(one: elf.Program, path: str) -> Segment:
+    if one.offset + one.file_size > _LAST_OFFSET:
+        raise FormatError(f"{path}: {one.file_size:#x} bytes at {one.offset:#x} are in no file")
+    return Segment(one.virtual, one.file_size, one.offset)
 
 
 def find(among: Iterable[Segment], address: int) -> Segment | None:
@@ -79,25 +69,6 @@ def find(among: Iterable[Segment], address: int) -> Segment | None:
     They may overlap: on arm64 the kernel's own lies in vmalloc's.
     """
     return next((one for one in among if 0 <= address - one.address < one.size), None)
-
-
-def _unpack(code: str, data: bytes, path: str) -> tuple[int, ...]:
-    try:
-        return struct.unpack_from(code, data)
-    except struct.error as error:
-        raise FormatError(f"{path}: ends within its ELF header, at {len(data):#x}") from error
-
-
-def _loads(
-    rows: Iterable[tuple[int, ...]], places: tuple[int, int, int], path: str
-) -> Iterable[Segment]:
-    for row in rows:
-        offset, address, size = (row[place] for place in places)
-        if row[0] != _PT_LOAD:
-            continue
-        if offset + size > _LAST_OFFSET:
-            raise FormatError(f"{path}: {size:#x} bytes at {offset:#x} cannot be in a file")
-        yield Segment(address, size, offset)
 
 
 class Kcore:
@@ -164,15 +135,7 @@ class Kcore:
         return segment
 
     def _load(self) -> list[Segment]:
-        fd = self._open()
-
-        def at(offset: int, length: int) -> bytes:
-            try:
-                return os.pread(fd, length, offset)
-            except (OSError, OverflowError) as error:
-                raise FormatError(f"{self._path}: cannot read at {offset:#x}: {error}") from error
-
-        return segments(at, self._path)
+        return segments(_Headers(self._open(), self._path))
 
     def _open(self) -> int:
         if self._closed:

@@ -147,6 +147,13 @@ class Procfs:
             return None
         return None if soft == resource.RLIM_INFINITY else soft
 
+    def room(self, path: str) -> os.statvfs_result | None:
+        """How full a mounted file system is; None where this /proc is not of our own namespaces.
+
+        OSError as the file system says; one whose server is gone may never answer.
+        """
+        return os.statvfs(path) if self.numbered_as_ours else None
+
 
 def _drain(fd: int) -> bytes:
     parts = []

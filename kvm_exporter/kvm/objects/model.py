@@ -139,6 +139,79 @@ class Uname:
     machine: str
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """When the kernel started and, for a dump, when and of what it died.
+
+    ``uptime_seconds`` is at the moment that the values are of: now, or the dump's.
+    """
+
+    boot_time_seconds: float | None = None
+    uptime_seconds: float | None = None
+    death_time_seconds: float | None = None
+    panic: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Jail:
+    """One jail(8) that lives.  ``parent`` 0 is the host, which is no jail itself.
+
+    ``vnet``: it has a network stack of its own.  ``processes`` are its own, not its children's.
+    """
+
+    jid: int
+    name: str
+    hostname: str
+    path: str
+    parent: int | None = None
+    vnet: bool | None = None
+    processes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A mounted file system (FreeBSD struct statfs, Linux proc_pid_mountinfo(5) and statvfs(3)).
+
+    Sizes are as it told them last, None where it was not asked; ``available_bytes``, what users
+    other than root may still write, can be below zero.  ``flags`` are the system's own: FreeBSD's
+    MNT_*, Linux's ST_*.
+    """
+
+    device: str
+    path: str
+    kind: str
+    flags: int
+    size_bytes: int | None = None
+    free_bytes: int | None = None
+    available_bytes: int | None = None
+    files: int | None = None
+    free_files: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A network interface and its counters since it came (FreeBSD if_data, Linux proc_net_dev(5)).
+
+    ``jail`` is that of its network stack, 0 the host's.
+    """
+
+    name: str
+    index: int | None = None
+    jail: int | None = 0
+    flags: int | None = None
+    mtu: int | None = None
+    rx_bytes: int | None = None
+    rx_packets: int | None = None
+    rx_errors: int | None = None
+    rx_dropped: int | None = None
+    tx_bytes: int | None = None
+    tx_packets: int | None = None
+    tx_errors: int | None = None
+    tx_dropped: int | None = None
+    multicast_received: int | None = None
+    collisions: int | None = None
+
+
 class Process(NamedTuple):
     """One process, or one of its threads (``tid`` set), as ps(1) sees it.
 

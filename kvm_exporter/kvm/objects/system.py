@@ -7,9 +7,13 @@ from typing import Protocol
 
 from kvm_exporter.kvm.objects.model import (
     CpuTimes,
+    Interface,
+    Jail,
     KernelCounters,
+    Life,
     LoadAverage,
     Memory,
+    Mount,
     OpenFile,
     Process,
     ProcOp,
@@ -45,6 +49,16 @@ class System(Protocol):
     def kernel(self) -> KernelCounters: ...
 
     def uname(self) -> Uname: ...
+
+    def life(self) -> Life: ...
+
+    def message_buffer(self) -> str: ...
+
+    def jails(self) -> tuple[Jail, ...]: ...
+
+    def mounts(self) -> tuple[Mount, ...]: ...
+
+    def interfaces(self) -> tuple[Interface, ...]: ...
 
     def processes(
         self, fields: Collection[str] | None, op: ProcOp, arg: int, threads: bool

@@ -11,9 +11,9 @@ import pytest
 from forge.procfs import Tree
 
 from kvm_exporter.kvm.live.procfs import Directory, Procfs
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.linux import LinuxLive
 from kvm_exporter.kvm.objects.model import Process, ProcOp
+from kvm_exporter.kvm.tally import Tally
 
 Before = Callable[[str], None]
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from fakes.sources import Bytes
 from forge import kcore as forge
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -173,4 +174,4 @@ def test_any_bytes_give_segments_or_a_kvm_error(
     whole = forge.core([(0x1000, b"abcd")], bits=bits, order=order)
     for data in (noise, whole[:8] + patch + whole[8 + len(patch) :], whole[: 60 + len(noise)]):
         with contextlib.suppress(KvmError):
-            segments(lambda offset, length, data=data: data[offset : offset + length], "forged")
+            segments(Bytes(data))

@@ -7,11 +7,13 @@ What moves is read before and after ours, and ours must lie between.
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,11 +24,11 @@ import pytest
 from kvm_exporter.kvm.errors import AccessDenied, ProcessGone, Unsupported
 from kvm_exporter.kvm.live.kcore import Kcore
 from kvm_exporter.kvm.live.procfs import Procfs
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.memory import Memory, Symbols
 from kvm_exporter.kvm.objects.linux import LinuxLive, open_live
 from kvm_exporter.kvm.objects.model import Process, ProcOp
 from kvm_exporter.kvm.objects.system import System
+from kvm_exporter.kvm.tally import Tally
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the live Linux kernel")
 
@@ -76,7 +78,7 @@ def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
 @pytest.fixture
 def system() -> System:
     """The running kernel."""
-    return open_live(None, write=False)[0]
+    return open_live(None, write=False).system
 
 
 def one(system: System, pid: int, *fields: str) -> Process:
@@ -331,7 +333,8 @@ def test_a_zombie_is_a_process(system: System) -> None:
 
 def test_a_missing_memory_is_no_missing_kernel() -> None:
     """kvm.open() works wherever /proc does, and says what it cannot do when asked."""
-    system, memory, symbols, tally = open_live("/dev/null", write=False)
+    opened = open_live("/dev/null", write=False)
+    system, memory, symbols, tally = opened.system, opened.memory, opened.symbols, opened.tally
     typed: tuple[Memory, Symbols] = (memory, symbols)
     assert (system.name, typed[0]) == ("linux", memory)
     assert system.page_size == resource.getpagesize()
@@ -341,6 +344,49 @@ def test_a_missing_memory_is_no_missing_kernel() -> None:
     with pytest.raises(Unsupported, match="not written"):
         memory.write(0x1000, b"x")
     memory.close()
+
+
+def test_mounts_are_what_the_c_library_says(system: LinuxLive) -> None:
+    """Every mounted path is one; the root's size is statvfs's."""
+    found = {mount.path: mount for mount in system.mounts()}
+    assert all(os.path.ismount(path) for path in found if os.access(path, os.F_OK))
+    room = os.statvfs("/")
+    assert found["/"].size_bytes == room.f_blocks * room.f_frsize
+    assert found["/"].files == room.f_files
+    assert {one.mountpoint for one in psutil.disk_partitions(all=False)} <= set(found)
+
+
+def test_interfaces_count_as_psutil_counts(system: LinuxLive) -> None:
+    """Between one reading of it and the next."""
+    before = psutil.net_io_counters(pernic=True, nowrap=False)
+    ours = {one.name: one for one in system.interfaces()}
+    after = psutil.net_io_counters(pernic=True, nowrap=False)
+    assert set(ours) == set(before)
+    for name, early in before.items():
+        late, one = after[name], ours[name]
+        assert early.bytes_recv <= one.rx_bytes <= late.bytes_recv
+        assert early.packets_sent <= one.tx_packets <= late.packets_sent
+        assert early.errin <= one.rx_errors <= late.errin
+        assert early.dropout <= one.tx_dropped <= late.dropout
+
+
+def test_life_is_what_psutil_says(system: LinuxLive) -> None:
+    """Boot by the wall clock, uptime since; it has not died."""
+    found = system.life()
+    assert found.boot_time_seconds == pytest.approx(psutil.boot_time(), abs=2)
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    uptime = system.life().uptime_seconds
+    assert before - 0.01 <= uptime <= time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert (found.death_time_seconds, found.panic) == (None, None)
+
+
+def test_the_log_is_readable(system: LinuxLive) -> None:
+    """Lines with a time before them."""
+    try:
+        text = system.message_buffer()
+    except (AccessDenied, Unsupported) as error:
+        pytest.skip(str(error))
+    assert re.match(r"\[ *[0-9]+\.[0-9]{6}\] ", text)
 
 
 @pytest.mark.parametrize("core", ["/dev/mem", "/dev/kmem"])
@@ -358,7 +404,8 @@ def test_writing_is_refused_at_once() -> None:
 
 def test_kernel_memory_where_it_can_be_read() -> None:
     """Text is there, and linux_banner is /proc/version's; else the error says why not."""
-    _, memory, symbols, _ = open_live(None, write=False)
+    opened = open_live(None, write=False)
+    memory, symbols = opened.memory, opened.symbols
     assert isinstance(memory, Kcore)
     try:
         text, banner = symbols.lookup(["_stext", "linux_banner"])  # data only in some kernels

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.live.procfs import Procfs
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.linux import LinuxLive
 from kvm_exporter.kvm.objects.model import ProcOp
+from kvm_exporter.kvm.tally import Tally
 
 WORDS = st.sampled_from(
     [

@@ -142,7 +142,7 @@ def test_a_process_that_ended_is_forgotten(forged: Any) -> None:
 @pytest.fixture
 def live() -> System:
     """This machine."""
-    return open_live(None, write=False)[0]
+    return open_live(None, write=False).system
 
 
 CHILD = """

@@ -13,7 +13,7 @@ from forge import freebsd_facts
 from kvm_exporter.kvm.errors import AccessDenied, Fault, Unsupported
 from kvm_exporter.kvm.live.devmem import NoMemory
 from kvm_exporter.kvm.live.kldsym import Found, KldSymbols
-from kvm_exporter.kvm.live.tally import Tally
+from kvm_exporter.kvm.tally import Tally
 
 MAGIC = 0x5E4A6F28
 VNET_BASE = 0xFFFFFE0100000000
@@ -82,7 +82,7 @@ def find(name: bytes) -> Found | None:
 
 def values(*names: str, magic: int = MAGIC, cpu: int = 0) -> list[int | None]:
     """The addresses of names."""
-    found = KldSymbols(find, ForgedMemory(pages(magic)), Tally(), cpu).lookup(names)
+    found = KldSymbols(find, ForgedMemory(pages(magic)), Tally(), cpu=cpu).lookup(names)
     return [symbol and symbol.value for symbol in found]
 
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from kvm_exporter.kvm.errors import Unsupported
 from kvm_exporter.kvm.live.devmem import KMEM, DeviceMemory, NoMemory
 from kvm_exporter.kvm.live.devname import LibcDeviceNames
-from kvm_exporter.kvm.live.kldsym import KldSymbols, LibcKldsym
+from kvm_exporter.kvm.live.fsstat import LibcFileSystems
+from kvm_exporter.kvm.live.kldsym import NATIVE, KldSymbols, LibcKldsym
 from kvm_exporter.kvm.live.sysctl import LibcSysctl
-from kvm_exporter.kvm.live.tally import Tally
-from kvm_exporter.kvm.memory import Memory, Symbols
+from kvm_exporter.kvm.memory import Memory
+from kvm_exporter.kvm.objects.freebsd.answers import Answers
+from kvm_exporter.kvm.objects.freebsd.bootfile import BootFile
 from kvm_exporter.kvm.objects.freebsd.system import FreeBSDLive
-from kvm_exporter.kvm.objects.system import System
+from kvm_exporter.kvm.objects.opened import Opened
+from kvm_exporter.kvm.tally import Tally
+from kvm_exporter.kvm.target import Target
+from kvm_exporter.kvm.types.lazy import LazyTypes
 
 CORES = {None: True, "/dev/mem": True, KMEM: True, "/dev/null": False}
 """Core files that mean the running kernel; whether its memory is wanted."""
 
 
-def open_live(core: str | None, *, write: bool) -> tuple[System, Memory, Symbols, Tally]:
+def open_live(core: str | None, *, write: bool) -> Opened:
     """This machine's kernel; no device is opened yet.
 
     Like kvm_open(3), ``/dev/mem`` means /dev/kmem for virtual addresses, and ``/dev/null`` a
@@ -25,6 +32,14 @@ def open_live(core: str | None, *, write: bool) -> tuple[System, Memory, Symbols
     if core not in CORES:
         raise Unsupported(f"{core}: FreeBSD has no such core; {KMEM} is its memory")
     tally = Tally()
-    system = FreeBSDLive(LibcSysctl(), LibcDeviceNames(), tally)
+    sysctl = LibcSysctl()
+    system = FreeBSDLive(sysctl, LibcDeviceNames(), tally, LibcFileSystems())
     memory: Memory = DeviceMemory(KMEM, writable=write) if CORES[core] else NoMemory()
-    return system, memory, KldSymbols(LibcKldsym(), memory, tally), tally
+    boot = BootFile(Answers(sysctl, tally))
+    types = LazyTypes(boot.types)
+    symbols = KldSymbols(LibcKldsym(), memory, tally, boot.symbols)
+    target = Target(memory, symbols, types, NATIVE, tally)
+    closing = ExitStack()
+    for part in (memory, boot, types):
+        closing.callback(part.close)
+    return Opened(system, memory, symbols, tally, closing.close, target)

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 from kvm_exporter.kvm.errors import FormatError, KvmError
 from kvm_exporter.kvm.live.sysctl import Sysctl
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd.layouts import abi_of, layout
 from kvm_exporter.kvm.objects.freebsd.refusals import refused
+from kvm_exporter.kvm.tally import Tally
 
 WIDEST = 8
 """Bytes asked for a number: with a buffer of 4, vm.stats.* would cut its 64 bits to 32."""
+
+
+class Numbers(Protocol):
+    """Numbers by the names of their sysctls: of a running kernel, or out of a dead one's memory."""
+
+    def number(self, name: str) -> int | None:
+        """An unsigned integer; None, and tallied, where it cannot be had."""
 
 
 class Answers:
@@ -47,12 +55,12 @@ class Answers:
             raise KvmError(f"sysctl {name} gave no number")
         return value
 
-    def required(self, name: str) -> bytes:
-        """The raw answer; KvmError where there is none."""
+    def required(self, name: str, remedy: str = "") -> bytes:
+        """The raw answer; KvmError where there is none, with what would help if refused."""
         try:
             return self._sysctl.by_name(name)
         except OSError as e:
-            raise self._refused(name, e) from e
+            raise self._refused(name, e, remedy) from e
 
     def required_text(self, name: str) -> str:
         """A C string, undecodable bytes as surrogates; KvmError where there is none."""
@@ -76,12 +84,13 @@ class Answers:
         return None
 
     def listed(
-        self, name: str, index: int, struct: str, members: Sequence[str]
-    ) -> dict[str, int] | None:
-        """As ``required_record`` for entry ``index`` of a list; None past its end.
+        self, name: str, index: tuple[int, ...], struct: str, members: Sequence[str]
+    ) -> dict[str, Any] | None:
+        """As ``required_record`` for an entry of a list; None where there is none.
 
-        The buffer has just the struct's size, by which the kernel chooses between layouts: a
-        32-bit program on a 64-bit kernel gets vm.swap_info as i386 has it.
+        ``index`` is the numbers behind the list's MIB.  The buffer has just the struct's size, by
+        which the kernel chooses between layouts: a 32-bit program on a 64-bit kernel gets
+        vm.swap_info as i386 has it.
         """
         try:
             mib = self._sysctl.mib(name)
@@ -89,15 +98,15 @@ class Answers:
             raise self._refused(name, e) from e
         size = layout(struct, self.machine).size
         try:
-            raw = self._sysctl.by_mib((*mib, index), size, keep_partial=True)
+            raw = self._sysctl.by_mib((*mib, *index), size, keep_partial=True)
         except OSError as e:
             if e.errno == errno.ENOENT:
                 return None
             raise self._refused(name, e) from e
-        return self.record(f"{name}.{index}", raw, struct, members)
+        return self.record(".".join([name, *map(str, index)]), raw, struct, members)
 
-    def record(self, name: str, raw: bytes, struct: str, members: Sequence[str]) -> dict[str, int]:
-        """Integer members of a struct; FormatError unless ``raw`` has just its size."""
+    def record(self, name: str, raw: bytes, struct: str, members: Sequence[str]) -> dict[str, Any]:
+        """Members of a struct, int or bytes; FormatError unless ``raw`` has just its size."""
         known = layout(struct, self.machine)
         if len(raw) != known.size:
             raise FormatError(
@@ -107,6 +116,6 @@ class Answers:
         compiled = known.compile(members)
         return dict(zip(compiled.names, compiled.decoder.unpack(raw), strict=True))
 
-    def _refused(self, name: str, error: OSError) -> KvmError:
+    def _refused(self, name: str, error: OSError, remedy: str = "") -> KvmError:
         self._tally.add(name, error.errno)
-        return refused(error, f"sysctl {name}")
+        return refused(error, f"sysctl {name}", remedy)

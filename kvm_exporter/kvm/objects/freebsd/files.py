@@ -1,4 +1,7 @@
-"""Which files are open?  sysctl kern.file, an array of struct xfile (sys/sys/file.h)."""
+"""Which files are open?  sysctl kern.file, an array of struct xfile (sys/sys/file.h).
+
+Of a dead kernel: what that sysctl would have read, and the paths that the kernel still knew.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from kvm_exporter.kvm.errors import FormatError
+from kvm_exporter.kvm.errors import FormatError, KvmError
 from kvm_exporter.kvm.live.sysctl import Sysctl
-from kvm_exporter.kvm.live.tally import Tally
+from kvm_exporter.kvm.objects.freebsd.filetables import FileTables, Process
 from kvm_exporter.kvm.objects.freebsd.layouts import layout
+from kvm_exporter.kvm.objects.freebsd.namecache import Paths
 from kvm_exporter.kvm.objects.freebsd.refusals import refused
 from kvm_exporter.kvm.objects.model import OpenFile
+from kvm_exporter.kvm.tally import Tally
+from kvm_exporter.kvm.target import Target
 
 KERN_FILE = (1, 15)
 """CTL_KERN, KERN_FILE (sys/sys/sysctl.h)."""
@@ -102,3 +108,59 @@ def _file(record: tuple[Any, ...]) -> OpenFile:
         data_address=data or None,
         vnode_address=vnode or None,
     )
+
+
+def from_memory(target: Target, pid: int | None) -> Iterator[OpenFile]:
+    """As ``from_live``, of a dead kernel; with the path of a vnode where the kernel knows one.
+
+    Errors: SymbolMissing and TypeMissing where the kernel does not tell where its processes are, or
+    what their files look like.
+    """
+    tables = FileTables(target)
+    paths = _paths(target)
+    found = tables.processes(pid)
+    return (file for process in found for file in _files(target, tables, paths, process))
+
+
+def counts_from_memory(target: Target) -> dict[int, int | None]:
+    """How many descriptors each process has open; None where its table cannot be read.
+
+    Errors: as ``from_memory``.
+    """
+    tables = FileTables(target)
+    return {process.pid: tables.count(process) for process in tables.processes(None)}
+
+
+def _paths(target: Target) -> Paths | None:
+    try:
+        return Paths(target)
+    except KvmError:
+        target.tally.add("struct namecache", None)
+        return None
+
+
+def _files(
+    target: Target, tables: FileTables, paths: Paths | None, process: Process
+) -> Iterator[OpenFile]:
+    """Of one process, as far as its table can be read."""
+    try:
+        for number, address in tables.descriptors(process):
+            file = tables.file(address)
+            if file is None:
+                continue
+            vnode = file["f_vnode"]
+            yield OpenFile(
+                pid=process.pid,
+                fd=number,
+                kind=KINDS.get(file["f_type"], "other"),
+                uid=process.uid,
+                flags=file["f_flag"],
+                offset=file["f_offset"],
+                references=file["f_count"],
+                path=paths.of(vnode) if paths and vnode else None,
+                address=address,
+                data_address=file["f_data"] or None,
+                vnode_address=vnode or None,
+            )
+    except KvmError:
+        target.tally.add("struct filedesc", None)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain, islice, repeat
+from itertools import chain, compress, islice, repeat
 from typing import Any, NamedTuple, cast
 
 from kvm_exporter.kvm.errors import FormatError
@@ -288,26 +288,62 @@ def decode(
     compiled = layout.compile(members)
     whole = len(data) - len(data) % layout.size
     records = compiled.decoder.iter_unpack(memoryview(data)[:whole])
+    return convert(_columns(records, compiled.names), layout.order, fields, units)
+
+
+def _columns(
+    records: Iterator[tuple[Any, ...]], names: Sequence[str]
+) -> Iterator[Mapping[str, Column]]:
+    while chunk := list(islice(records, CHUNK)):
+        yield dict(zip(names, zip(*chunk, strict=True), strict=True))
+
+
+def convert(
+    chunks: Iterable[Mapping[str, Column]],
+    order: str,
+    fields: Mapping[str, Field],
+    units: Mapping[str, int],
+    *,
+    gaps: bool = False,
+) -> Iterator[Process]:
+    """A Process for each row of each chunk, from the columns of kinfo_proc's members.
+
+    ``gaps``: a member may be None in a row (it could not be had); so then is each attribute that
+    needs it.
+    """
     # Process._make without its Python frame: a third of the time of the loop
     make = partial(tuple.__new__, Process)
     texts = Texts()
-    plan = [_bind(fields.get(name), layout.order, units, texts) for name in Process._fields]
-    while chunk := list(islice(records, CHUNK)):
-        columns = dict(zip(compiled.names, zip(*chunk, strict=True), strict=True))
+    plan = [_bind(fields.get(name), order, units, texts, gaps) for name in Process._fields]
+    for columns in chunks:
         # not strict: the columns of unwanted attributes never end
-        values = zip(*(convert(columns) for convert in plan), strict=False)
+        values = zip(*(column(columns) for column in plan), strict=False)
         yield from cast("Iterator[Process]", map(make, values))
 
 
 def _bind(
-    field: Field | None, order: str, units: Mapping[str, int], texts: Texts
+    field: Field | None, order: str, units: Mapping[str, int], texts: Texts, gaps: bool
 ) -> Callable[[Mapping[str, Column]], Iterable[object]]:
     """From the columns of a chunk to those of an attribute."""
     if field is None:
         return lambda _: repeat(None)
-    convert, members, unit = field
+    function, members, unit = field
     given = Given(order, units.get(unit, 0), texts)
-    return lambda columns: convert(given, *(columns[member] for member in members))
+    if gaps:
+        return lambda columns: _around_gaps(
+            function, given, [columns[member] for member in members]
+        )
+    return lambda columns: function(given, *(columns[member] for member in members))
+
+
+def _around_gaps(
+    function: Callable[..., Iterable[object]], given: Given, columns: Sequence[Column]
+) -> Iterable[object]:
+    if not any(None in column for column in columns):
+        return function(given, *columns)
+    whole = [None not in row for row in zip(*columns, strict=True)]
+    converted = iter(function(given, *(list(compress(column, whole)) for column in columns)))
+    return [next(converted) if had else None for had in whole]
 
 
 def choose(fields: Collection[str] | None, *, threads: bool) -> dict[str, Field]:

@@ -103,6 +103,36 @@ STRUCTS: dict[str, tuple[Row, ...]] = {
         ("int", "_xf_int_pad3"),
         ("int64", "_xf_int64_pad[6]"),
     ),
+    # sys/sys/mount.h: a row of getfsstat(2), STATFS_VERSION 0x20140518
+    "statfs": (
+        ("uint", "f_version f_type"),
+        ("uint64", "f_flags f_bsize f_iosize f_blocks f_bfree"),
+        ("int64", "f_bavail"),
+        ("uint64", "f_files"),
+        ("int64", "f_ffree"),
+        ("uint64", "f_syncwrites f_asyncwrites f_syncreads f_asyncreads"),
+        ("uint", "f_nvnodelistsize f_spare0"),
+        ("uint64", "f_spare[9]"),
+        ("uint", "f_namemax f_owner f_fsid[2]"),
+        ("char", "f_charspare[80] f_fstypename[16] f_mntfromname[1024] f_mntonname[1024]"),
+    ),
+    # sys/net/if.h; the last two are unions, so that they are as wide everywhere
+    "if_data": (
+        ("uchar", "ifi_type ifi_physical ifi_addrlen ifi_hdrlen ifi_link_state ifi_vhid"),
+        ("ushort", "ifi_datalen"),
+        ("uint", "ifi_mtu ifi_metric"),
+        ("uint64", "ifi_baudrate ifi_ipackets ifi_ierrors ifi_opackets ifi_oerrors"),
+        ("uint64", "ifi_collisions ifi_ibytes ifi_obytes ifi_imcasts ifi_omcasts"),
+        ("uint64", "ifi_iqdrops ifi_oqdrops ifi_noproto ifi_hwassist"),
+        ("uint64", "__ifi_epoch __ifi_lastchange[2]"),
+    ),
+    # sys/net/if_mib.h: net.link.generic.ifdata.N.general
+    "ifmibdata": (
+        ("char", "ifmd_name[16]"),
+        ("int", "ifmd_pcount ifmd_flags ifmd_snd_len ifmd_snd_maxlen ifmd_snd_drops"),
+        ("int", "ifmd_filler[4]"),
+        ("if_data", "ifmd_data"),
+    ),
     # sys/sys/user.h: a row of kern.proc.filedesc, which leaves off the end of kf_path and says the
     # row's length in kf_structsize.  Of the union kf_un these are a socket's members.
     "kinfo_file": (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kvm_exporter.kvm.objects.freebsd.answers import Answers
+from kvm_exporter.kvm.objects.freebsd.answers import Numbers
 from kvm_exporter.kvm.objects.model import Memory
 
 QUEUES = {
@@ -68,26 +68,27 @@ COUNTERS = (
 """Events since boot."""
 
 
-def from_live(answers: Answers, page_size: int) -> Memory:
+def from_numbers(numbers: Numbers, page_size: int) -> Memory:
     """The queues in bytes, the rest in the kernel's units; a missing one is left out.
 
+    ``numbers`` are a running kernel's answers or a dead one's variables.
     FreeBSD makes no estimate of what is available, so ``available_bytes`` is None.
     """
     return Memory(
-        size_bytes=answers.number("hw.physmem"),
+        size_bytes=numbers.number("hw.physmem"),
         available_bytes=None,
-        queues=_pages(answers, QUEUES, page_size),
-        fields=_pages(answers, FIELDS, page_size),
-        counters=_numbers(answers, COUNTERS),
-        levels=_numbers(answers, LEVELS),
+        queues=_pages(numbers, QUEUES, page_size),
+        fields=_pages(numbers, FIELDS, page_size),
+        counters=_numbers(numbers, COUNTERS),
+        levels=_numbers(numbers, LEVELS),
     )
 
 
-def _pages(answers: Answers, rows: Mapping[str, str], page_size: int) -> dict[str, int]:
-    found = ((name, answers.number(f"vm.stats.vm.{row}")) for name, row in rows.items())
+def _pages(numbers: Numbers, rows: Mapping[str, str], page_size: int) -> dict[str, int]:
+    found = ((name, numbers.number(f"vm.stats.vm.{row}")) for name, row in rows.items())
     return {name: pages * page_size for name, pages in found if pages is not None}
 
 
-def _numbers(answers: Answers, names: Sequence[str]) -> dict[str, int]:
-    found = ((name, answers.number(f"vm.stats.vm.v_{name}")) for name in names)
+def _numbers(numbers: Numbers, names: Sequence[str]) -> dict[str, int]:
+    found = ((name, numbers.number(f"vm.stats.vm.v_{name}")) for name in names)
     return {name: value for name, value in found if value is not None}

@@ -1,17 +1,19 @@
-"""Which processes are there?  sysctl kern.proc, as kvm_getprocs(3) asks it."""
+"""Which processes are there?  sysctl kern.proc, as kvm_getprocs(3) asks it; or a dump's memory."""
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Collection, Iterable, Iterator
 
-from kvm_exporter.kvm.errors import FormatError
+from kvm_exporter.kvm.errors import FormatError, KvmError
 from kvm_exporter.kvm.live.sysctl import Sysctl
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd import files, kinfo
 from kvm_exporter.kvm.objects.freebsd.layouts import layout
+from kvm_exporter.kvm.objects.freebsd.procmemory import processes
 from kvm_exporter.kvm.objects.freebsd.refusals import refused
 from kvm_exporter.kvm.objects.model import Process, ProcOp
+from kvm_exporter.kvm.tally import Tally
+from kvm_exporter.kvm.target import Target
 
 CTL_KERN = 1
 KERN_PROC = 14
@@ -99,3 +101,34 @@ def _with_open_files(
         tally.add("kern.file", None)
         return found
     return (process._replace(open_files=counts[process.pid]) for process in found)
+
+
+def from_memory(
+    target: Target,
+    page_size: int,
+    fields: Collection[str] | None,
+    op: ProcOp,
+    arg: int,
+    threads: bool,
+) -> Iterator[Process]:
+    """As ``from_live``, of a dead kernel: what it would have told the host's root.
+
+    ``page_size`` in bytes.  What cannot be read is left out and counted in the target's tally.
+    Errors: SymbolMissing and TypeMissing where the kernel does not tell where its processes are, or
+    what they look like.
+    """
+    threads = threads or op is ProcOp.ALL
+    found = processes(target, page_size, fields, op, arg, threads)
+    if fields is not None and "open_files" in fields:
+        return _with_open_files_from_memory(target, found)
+    return found
+
+
+def _with_open_files_from_memory(target: Target, found: Iterator[Process]) -> Iterator[Process]:
+    """Each process with its descriptors counted; a zombie has none."""
+    try:
+        counts = files.counts_from_memory(target)
+    except KvmError:
+        target.tally.add("struct filedesc", None)
+        return found
+    return (process._replace(open_files=counts.get(process.pid, 0)) for process in found)

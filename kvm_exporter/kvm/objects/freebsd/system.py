@@ -4,34 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from kvm_exporter.kvm.errors import Unsupported
+from kvm_exporter.kvm.live.fsstat import FileSystems
 from kvm_exporter.kvm.live.sysctl import Sysctl
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects import model
 from kvm_exporter.kvm.objects.freebsd import (
     args,
     cptime,
     files,
+    interfaces,
+    jails,
     kernel,
+    life,
     loadavg,
     memory,
+    mounts,
+    msgbuf,
     procs,
     swap,
     uname,
 )
 from kvm_exporter.kvm.objects.freebsd.answers import Answers
+from kvm_exporter.kvm.tally import Tally
 
 
 class FreeBSDLive:
     """A running FreeBSD (objects/system.py's System), asked through ``sysctl``.
 
-    ``device_name`` names a device number (devname_r(3)); what the kernel refuses is counted in
-    ``tally``.  Errors: Unsupported for an architecture whose structs are not known.
+    ``device_name`` names a device number (devname_r(3)), ``file_systems`` lists what is mounted;
+    what the kernel refuses is counted in ``tally``.  Errors: Unsupported for an architecture whose
+    structs are not known.
     """
 
     name = "freebsd"
 
-    def __init__(self, sysctl: Sysctl, device_name: swap.DeviceName, tally: Tally) -> None:
+    def __init__(
+        self,
+        sysctl: Sysctl,
+        device_name: swap.DeviceName,
+        tally: Tally,
+        file_systems: FileSystems | None = None,
+    ) -> None:
         self._sysctl = sysctl
+        self._file_systems = file_systems
         self._device_name = device_name
         self._tally = tally
         self._answers = Answers(sysctl, tally)
@@ -61,8 +76,8 @@ class FreeBSDLive:
         return swap.from_live(self._answers, self._page_size, self._device_name)
 
     def swap_activity(self) -> model.SwapActivity:
-        """As swap.activity_from_live."""
-        return swap.activity_from_live(self._answers, self._page_size)
+        """As swap.activity_from_numbers."""
+        return swap.activity_from_numbers(self._answers, self._page_size)
 
     def cpu_times(self) -> model.CpuTimes:
         """As cptime.from_live."""
@@ -73,8 +88,8 @@ class FreeBSDLive:
         return cptime.per_cpu_from_live(self._answers)
 
     def memory(self) -> model.Memory:
-        """As memory.from_live."""
-        return memory.from_live(self._answers, self._page_size)
+        """As memory.from_numbers."""
+        return memory.from_numbers(self._answers, self._page_size)
 
     def kernel(self) -> model.KernelCounters:
         """As kernel.from_live."""
@@ -83,6 +98,31 @@ class FreeBSDLive:
     def uname(self) -> model.Uname:
         """As uname.from_live."""
         return uname.from_live(self._answers)
+
+    def life(self) -> model.Life:
+        """As life.from_live."""
+        return life.from_live(self._answers)
+
+    def message_buffer(self) -> str:
+        """As msgbuf.from_live."""
+        return msgbuf.from_live(self._answers)
+
+    def jails(self) -> tuple[model.Jail, ...]:
+        """As jails.from_live, with the processes that the caller may see counted."""
+        found = jails.from_live(self._answers)
+        return jails.counted(found, self.processes(("jail",), model.ProcOp.PROC, 0, threads=False))
+
+    def mounts(self) -> tuple[model.Mount, ...]:
+        """As mounts.from_live; Unsupported where this handle has sysctl only."""
+        if self._file_systems is None:
+            raise Unsupported(
+                "mounts: no sysctl tells what is mounted, and there is but sysctl here"
+            )
+        return mounts.from_live(self._file_systems, self.machine)
+
+    def interfaces(self) -> tuple[model.Interface, ...]:
+        """As interfaces.from_live."""
+        return interfaces.from_live(self._answers)
 
     def processes(
         self, fields: Collection[str] | None, op: model.ProcOp, arg: int, threads: bool

@@ -5,25 +5,29 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from kvm_exporter.kvm.errors import Unsupported
+from kvm_exporter.kvm.live import kmsg
 from kvm_exporter.kvm.live.kallsyms import Kallsyms
 from kvm_exporter.kvm.live.kcore import Kcore
 from kvm_exporter.kvm.live.procfs import Procfs
-from kvm_exporter.kvm.live.tally import Tally
-from kvm_exporter.kvm.memory import Memory, Symbols
 from kvm_exporter.kvm.objects import model
 from kvm_exporter.kvm.objects.linux import (
     args,
     cptime,
     files,
+    interfaces,
     kernel,
+    life,
     loadavg,
+    log,
     memory,
+    mounts,
     procs,
     resting,
     swap,
     uname,
 )
-from kvm_exporter.kvm.objects.system import System
+from kvm_exporter.kvm.objects.opened import Opened
+from kvm_exporter.kvm.tally import Tally
 
 
 class LinuxLive:
@@ -31,8 +35,9 @@ class LinuxLive:
 
     name = "linux"
 
-    def __init__(self, procfs: Procfs, tally: Tally) -> None:
+    def __init__(self, procfs: Procfs, tally: Tally, records: log.Records = kmsg.records) -> None:
         self._procfs = procfs
+        self._records = records
         self._tally = tally
         self._boot_seconds: float | None = None
         self._resting = resting.Memory()
@@ -64,6 +69,22 @@ class LinuxLive:
 
     def uname(self) -> model.Uname:
         return uname.from_live()
+
+    def life(self) -> model.Life:
+        return life.from_live(self._procfs, self._tally)
+
+    def message_buffer(self) -> str:
+        return log.from_live(self._records, self._tally)
+
+    def jails(self) -> tuple[model.Jail, ...]:
+        """None: Linux has no jails."""
+        return ()
+
+    def mounts(self) -> tuple[model.Mount, ...]:
+        return mounts.from_live(self._procfs, self._tally)
+
+    def interfaces(self) -> tuple[model.Interface, ...]:
+        return interfaces.from_live(self._procfs, self._tally)
 
     def processes(
         self, fields: Collection[str] | None, op: model.ProcOp, arg: int, threads: bool
@@ -111,7 +132,7 @@ class NoMemory:
         """Nothing is open."""
 
 
-def open_live(core: str | None, *, write: bool) -> tuple[System, Memory, Symbols, Tally]:
+def open_live(core: str | None, *, write: bool) -> Opened:
     """The running kernel; no file is opened before it is read.
 
     ``core`` is /proc/kcore (also the default) or /dev/null for no memory at all.  Unsupported:
@@ -123,4 +144,6 @@ def open_live(core: str | None, *, write: bool) -> tuple[System, Memory, Symbols
         raise Unsupported(f"{core}: Linux has no kernel virtual memory there; use /proc/kcore")
     tally, procfs = Tally(), Procfs()
     kernel_memory = NoMemory(core) if core == "/dev/null" else Kcore(core or "/proc/kcore")
-    return LinuxLive(procfs, tally), kernel_memory, Kallsyms(procfs), tally
+    return Opened(
+        LinuxLive(procfs, tally), kernel_memory, Kallsyms(procfs), tally, kernel_memory.close
+    )

@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from kvm_exporter.kvm.errors import ProcessGone
 from kvm_exporter.kvm.live.procfs import Directory, Procfs
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.linux import reading
 from kvm_exporter.kvm.objects.vector import vector
+from kvm_exporter.kvm.tally import Tally
 
 Value = TypeVar("Value")
 

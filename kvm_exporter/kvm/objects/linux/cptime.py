@@ -7,9 +7,9 @@ The numbers are the kernel's: ``guest`` is also part of ``user``, and ``guest_ni
 from __future__ import annotations
 
 from kvm_exporter.kvm.live.procfs import Procfs
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.linux import reading, stat
 from kvm_exporter.kvm.objects.model import CpuTimes
+from kvm_exporter.kvm.tally import Tally
 
 _MODES = (
     *("user", "nice", "system", "idle"),  # always there

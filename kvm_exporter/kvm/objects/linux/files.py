@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from kvm_exporter.kvm.errors import ProcessGone
 from kvm_exporter.kvm.live.procfs import Directory, Procfs
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.linux import reading
 from kvm_exporter.kvm.objects.model import OpenFile
+from kvm_exporter.kvm.tally import Tally
 
 _KINDS = (
     (b"socket:", "socket"),

@@ -9,9 +9,9 @@ from __future__ import annotations
 import errno
 
 from kvm_exporter.kvm.live.procfs import Procfs
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.linux import reading, stat
 from kvm_exporter.kvm.objects.model import KernelCounters
+from kvm_exporter.kvm.tally import Tally
 
 _STAT = {
     "context_switches": b"ctxt",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from kvm_exporter.kvm.live.procfs import Procfs
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.linux import reading
 from kvm_exporter.kvm.objects.model import LoadAverage
+from kvm_exporter.kvm.tally import Tally
 
 SOURCE = "loadavg"
 

@@ -9,9 +9,9 @@ neither.  All of these are in ``fields``.
 from __future__ import annotations
 
 from kvm_exporter.kvm.live.procfs import Procfs
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.linux import reading, vmstat
 from kvm_exporter.kvm.objects.model import Memory
+from kvm_exporter.kvm.tally import Tally
 
 SOURCE = "meminfo"
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 from kvm_exporter.kvm.errors import Unsupported
 from kvm_exporter.kvm.live.procfs import Directory, Procfs
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.linux import pidfiles, reading
 from kvm_exporter.kvm.objects.linux.columns import POSITION, Row, Scale, blank, made
 from kvm_exporter.kvm.objects.linux.pidfiles import Source
 from kvm_exporter.kvm.objects.linux.resting import Memory, Resting
 from kvm_exporter.kvm.objects.model import Process, ProcOp
+from kvm_exporter.kvm.tally import Tally
 
 _FILTERS = {
     ProcOp.PGRP: "pgid",

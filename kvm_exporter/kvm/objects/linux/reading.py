@@ -6,7 +6,7 @@ import errno
 
 from kvm_exporter.kvm.errors import AccessDenied, FormatError, KvmError, ProcessGone, Unsupported
 from kvm_exporter.kvm.live.procfs import Procfs
-from kvm_exporter.kvm.live.tally import Tally
+from kvm_exporter.kvm.tally import Tally
 
 
 def required(procfs: Procfs, tally: Tally, name: str) -> bytes:

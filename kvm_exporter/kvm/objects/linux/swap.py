@@ -6,9 +6,9 @@ import errno
 import re
 
 from kvm_exporter.kvm.live.procfs import Procfs
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.linux import reading, vmstat
 from kvm_exporter.kvm.objects.model import SwapActivity, SwapDevice
+from kvm_exporter.kvm.tally import Tally
 
 SOURCE = "swaps"
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")

@@ -9,8 +9,8 @@ from forge import freebsd
 from forge.sysctl import ForgedSysctl
 
 from kvm_exporter.kvm.errors import AccessDenied, FormatError, KvmError, Unsupported
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd.answers import Answers
+from kvm_exporter.kvm.tally import Tally
 
 MACHINE = {"hw.machine_arch": freebsd.machine("amd64")}
 

@@ -12,13 +12,13 @@ from forge.sysctl import ForgedSysctl
 
 from kvm_exporter.kvm.errors import AccessDenied, KvmError, ProcessGone
 from kvm_exporter.kvm.live.sysctl import Sysctl
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd.args import (
     ARG_MAX,
     arguments,
     environment,
     executable,
 )
+from kvm_exporter.kvm.tally import Tally
 
 NUMBERS = {"args": 7, "pathname": 12, "env": 35}
 

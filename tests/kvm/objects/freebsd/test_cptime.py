@@ -10,10 +10,10 @@ from forge.sysctl import Answers as Tree
 from forge.sysctl import ForgedSysctl
 
 from kvm_exporter.kvm.errors import AccessDenied, FormatError
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd import cptime
 from kvm_exporter.kvm.objects.freebsd.answers import Answers
 from kvm_exporter.kvm.objects.model import CpuTimes
+from kvm_exporter.kvm.tally import Tally
 
 TICKS = (1270, 254, 127, 381, 12700)
 TIMES = CpuTimes(None, user=10, nice=2, system=1, idle=100, interrupt=3)

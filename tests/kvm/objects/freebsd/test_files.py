@@ -10,9 +10,9 @@ from forge.kinfo import xfile
 from forge.sysctl import ForgedSysctl
 
 from kvm_exporter.kvm.errors import AccessDenied, FormatError
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd import files
 from kvm_exporter.kvm.objects.model import OpenFile
+from kvm_exporter.kvm.tally import Tally
 
 SOCKET = {
     "xf_pid": 70,

@@ -10,10 +10,10 @@ from forge import freebsd
 from forge.sysctl import Answers as Tree
 from forge.sysctl import ForgedSysctl
 
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd import kernel, uname
 from kvm_exporter.kvm.objects.freebsd.answers import Answers
 from kvm_exporter.kvm.objects.model import KernelCounters, Uname
+from kvm_exporter.kvm.tally import Tally
 
 
 def tree(arch: str = "amd64") -> Tree:

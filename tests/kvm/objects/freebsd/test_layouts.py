@@ -34,6 +34,10 @@ HEADERS = """
 #include <vm/vm_param.h>
 #include <sys/file.h>
 #include <sys/user.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <net/if.h>
+#include <net/if_mib.h>
 #include <stddef.h>
 """
 
@@ -45,6 +49,10 @@ IN_C |= {f"kf_sock_{name}": f"kf_un.kf_sock.kf_sock_{name}" for name in SOCKET}
 
 NEWER = {"ki_sparestrings", "ki_spareints", "ki_reaper", "ki_reapsubtree"}
 """ziglang's headers are 15.0's; 15.1 made two numbers of kinfo_proc's spare bytes."""
+
+
+UNRECORDED = {"ifmibdata"}
+"""Structs that the recorded debugging information leaves out."""
 
 
 def sizes(known: Layout) -> dict[str, tuple[int, int]]:
@@ -89,7 +97,7 @@ def test_every_row_is_what_the_c_compiler_says(machine: str, tmp_path: Path) -> 
 def test_every_row_is_what_the_kernels_dwarf_says(machine: str) -> None:
     """The same figures as the debugging information of FreeBSD 15.1's kernel."""
     kernel = freebsd_facts.layouts()[machine]
-    for name in STRUCTS:
+    for name in STRUCTS.keys() - UNRECORDED:
         known = layout(name, machine)
         assert known.size == kernel[name]["sizeof"]
         fields = kernel[name]["fields"]

@@ -7,10 +7,10 @@ from forge import freebsd
 from forge.sysctl import ForgedSysctl
 
 from kvm_exporter.kvm.errors import AccessDenied, FormatError
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd import loadavg
 from kvm_exporter.kvm.objects.freebsd.answers import Answers
 from kvm_exporter.kvm.objects.model import LoadAverage
+from kvm_exporter.kvm.tally import Tally
 
 
 def load(raw: bytes | int, arch: str = "amd64") -> LoadAverage:

@@ -9,10 +9,10 @@ from forge import freebsd
 from forge.sysctl import Answers as Tree
 from forge.sysctl import ForgedSysctl
 
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd import memory
 from kvm_exporter.kvm.objects.freebsd.answers import Answers
 from kvm_exporter.kvm.objects.model import Memory
+from kvm_exporter.kvm.tally import Tally
 
 PAGE = 16384
 
@@ -22,7 +22,7 @@ def read(tally: Tally | None = None, arch: str = "amd64", **counts: bytes | int)
     tree: Tree = {"hw.machine_arch": freebsd.machine(arch)}
     tree |= {f"vm.stats.vm.v_{name}": raw for name, raw in counts.items()}
     tree["hw.physmem"] = freebsd.number(2**35, 8, arch)
-    return memory.from_live(Answers(ForgedSysctl(tree), tally or Tally()), PAGE)
+    return memory.from_numbers(Answers(ForgedSysctl(tree), tally or Tally()), PAGE)
 
 
 @pytest.mark.parametrize("arch", ["amd64", "powerpc64"])

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvm_exporter.kvm.errors import AccessDenied, FormatError, Unsupported
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd import procs
 from kvm_exporter.kvm.objects.model import Process, ProcOp
+from kvm_exporter.kvm.tally import Tally
 
 PAGE = 16384
 

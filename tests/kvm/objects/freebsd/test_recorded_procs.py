@@ -11,9 +11,9 @@ import pytest
 from forge import freebsd_facts
 from forge.sysctl import ForgedSysctl
 
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd import procs
 from kvm_exporter.kvm.objects.model import Process, ProcOp
+from kvm_exporter.kvm.tally import Tally
 
 PAGE = 4096
 LETTERS = {

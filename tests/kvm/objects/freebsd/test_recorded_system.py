@@ -14,10 +14,10 @@ from forge import freebsd, freebsd_facts
 from forge.freebsd_facts import printed
 from forge.sysctl import ForgedSysctl
 
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd import loadavg
 from kvm_exporter.kvm.objects.freebsd.answers import Answers
 from kvm_exporter.kvm.objects.freebsd.system import FreeBSDLive
+from kvm_exporter.kvm.tally import Tally
 
 USERS = ("root", "nobody", "nobody-hidden")
 LIBKVM = "libkvm-live-root.txt.gz"

@@ -10,10 +10,10 @@ from forge.sysctl import Answers as Tree
 from forge.sysctl import ForgedSysctl
 
 from kvm_exporter.kvm.errors import AccessDenied, FormatError, Unsupported
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects.freebsd import swap
 from kvm_exporter.kvm.objects.freebsd.answers import Answers
 from kvm_exporter.kvm.objects.model import SwapActivity, SwapDevice
+from kvm_exporter.kvm.tally import Tally
 
 PAGE = 4096
 NODEV = 2**64 - 1
@@ -138,7 +138,7 @@ def activity(**counters: bytes | int) -> tuple[SwapActivity, Tally]:
     tree: Tree = {"hw.machine_arch": freebsd.machine("amd64")}
     tree |= {f"vm.stats.vm.{name}": raw for name, raw in counters.items()}
     tally = Tally()
-    return swap.activity_from_live(Answers(ForgedSysctl(tree), tally), PAGE), tally
+    return swap.activity_from_numbers(Answers(ForgedSysctl(tree), tally), PAGE), tally
 
 
 def test_traffic_is_pages_as_bytes_and_operations_as_they_are() -> None:

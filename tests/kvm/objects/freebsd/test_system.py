@@ -10,10 +10,10 @@ from forge.sysctl import ForgedSysctl
 from kvm_exporter.kvm.errors import KvmError, Unsupported
 from kvm_exporter.kvm.live.devmem import DeviceMemory, NoMemory
 from kvm_exporter.kvm.live.kldsym import Found
-from kvm_exporter.kvm.live.tally import Tally
 from kvm_exporter.kvm.objects import freebsd as package
 from kvm_exporter.kvm.objects.freebsd.system import FreeBSDLive
 from kvm_exporter.kvm.objects.model import ProcOp
+from kvm_exporter.kvm.tally import Tally
 
 
 @pytest.fixture
@@ -27,6 +27,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> ForgedSysctl:
     sysctl = ForgedSysctl(tree)
     monkeypatch.setattr(package, "LibcSysctl", lambda: sysctl)
     monkeypatch.setattr(package, "LibcDeviceNames", lambda: str)
+    monkeypatch.setattr(package, "LibcFileSystems", lambda: lambda size: [])
     monkeypatch.setattr(package, "LibcKldsym", lambda: lambda name: Found(len(name), 8))
     return sysctl
 
@@ -34,20 +35,20 @@ def small(monkeypatch: pytest.MonkeyPatch) -> ForgedSysctl:
 @pytest.mark.parametrize("core", [None, "/dev/mem", "/dev/kmem"])
 def test_a_live_core_reads_kernel_memory(small: ForgedSysctl, core: str | None) -> None:
     """As kvm_open(3): each of these means /dev/kmem for virtual addresses."""
-    system, memory, symbols, tally = package.open_live(core, write=False)
-    assert (system.name, system.page_size) == ("freebsd", 4096)
-    assert system.load_average().one == 1
-    assert isinstance(memory, DeviceMemory)
-    assert symbols.lookup(["_abc"]) == [("_abc", 3, 4, 8)]
-    assert tally.counts() == {}
+    opened = package.open_live(core, write=False)
+    assert (opened.system.name, opened.system.page_size) == ("freebsd", 4096)
+    assert opened.system.load_average().one == 1
+    assert isinstance(opened.memory, DeviceMemory)
+    assert opened.symbols.lookup(["_abc"]) == [("_abc", 3, 4, 8)]
+    assert opened.tally.counts() == {}
 
 
 def test_dev_null_is_a_handle_without_memory(small: ForgedSysctl) -> None:
     """The sysctls and symbols work; memory says why not."""
-    system, memory, symbols, _ = package.open_live("/dev/null", write=False)
-    assert isinstance(memory, NoMemory)
-    assert system.load_average().one == 1
-    assert symbols.lookup(["abc"]) == [("abc", 3, 4, 8)]
+    opened = package.open_live("/dev/null", write=False)
+    assert isinstance(opened.memory, NoMemory)
+    assert opened.system.load_average().one == 1
+    assert opened.symbols.lookup(["abc"]) == [("abc", 3, 4, 8)]
 
 
 def test_another_systems_core_is_unsupported(small: ForgedSysctl) -> None:
@@ -58,11 +59,11 @@ def test_another_systems_core_is_unsupported(small: ForgedSysctl) -> None:
 
 def test_refusals_of_every_subject_meet_in_one_tally(small: ForgedSysctl) -> None:
     """What the system is refused, the handle can tell."""
-    system, _, _, tally = package.open_live(None, write=False)
+    opened = package.open_live(None, write=False)
     small.answers["vm.loadavg"] = 1
     with pytest.raises(KvmError):
-        system.load_average()
-    assert tally.counts() == {("vm.loadavg", "EPERM"): 1}
+        opened.system.load_average()
+    assert opened.tally.counts() == {("vm.loadavg", "EPERM"): 1}
 
 
 def test_a_kernel_without_a_page_size_is_told(small: ForgedSysctl) -> None:
@@ -83,8 +84,23 @@ def test_each_method_asks_its_own_subject() -> None:
     assert set(system.memory().queues) == {"active", "inactive", "laundry", "wired", "free"}
     assert system.kernel().max_processes == 3908
     assert system.uname().sysname == "FreeBSD"
+    assert system.life().boot_time_seconds == system.kernel().boot_time_seconds
+    assert system.message_buffer().startswith("---<<BOOT>>---\nCopyright")
+    assert system.jails() == ()
     assert {process.pid for process in system.processes(["pid"], ProcOp.PROC, 0, False)} >= {0, 1}
     assert system.arguments(1) == ("/sbin/init",)
     assert "MARK=1" in system.environment(77)
     assert system.executable(1) == "/sbin/init"
     assert {file.pid for file in system.open_files(None)}
+
+
+def test_what_sysctl_cannot_tell_is_unsupported() -> None:
+    """Mounted file systems need a system call: a recorded kernel has none."""
+    system = FreeBSDLive(freebsd_facts.sysctl("root"), hex, Tally())
+    with pytest.raises(Unsupported, match="mounts"):
+        system.mounts()
+
+
+def test_mounts_come_from_their_own_call(small: ForgedSysctl) -> None:
+    """Of open_live()'s edges one lists them."""
+    assert package.open_live(None, write=False).system.mounts() == ()

@@ -1,0 +1,1 @@
+"""What is in this kernel?  ``kvm_exporter inspect``: one subject a file, on live and dead alike."""

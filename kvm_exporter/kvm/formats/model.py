@@ -1,0 +1,88 @@
+"""What is a dump format, and what does a dump say of itself?  The records each format fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from kvm_exporter.kvm.abi import Abi
+from kvm_exporter.kvm.arch import Arch
+from kvm_exporter.kvm.source import Source
+from kvm_exporter.kvm.space import Physical, Stored, Translator
+from kvm_exporter.kvm.translation import DirectMap
+
+
+class Segment(NamedTuple):
+    """A loaded part of the kernel file (PT_LOAD): link-time addresses, zeros included."""
+
+    virtual: int
+    physical: int
+    length: int
+
+
+class KernelSymbols(Protocol):
+    """What a dump without a page map of its own needs of its kernel file (ELF)."""
+
+    @property
+    def segments(self) -> Sequence[Segment]:
+        """Where the kernel is linked to lie."""
+
+    def address(self, name: str) -> int | None:
+        """A symbol's link-time address; None where the kernel has no such symbol."""
+
+    def read(self, address: int, length: int) -> bytes:
+        """What the file has at a link-time address; short, or nothing, where it has no more."""
+
+
+class Anchor(NamedTuple):
+    """A virtual address of the kernel, as it was linked, and the physical one that it has."""
+
+    virtual: int
+    physical: int
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What a dump says of itself.
+
+    ``arch`` is None where the file does not tell (raw memory): then it is the kernel's.
+    ``translator``: kernel virtual addresses, run-time ones, through what the dump itself brings (a
+    minidump's page map and direct map); None where page tables must be found first, which
+    roots.complete does, from ``anchor`` if the dump has one.
+    ``displacement``: what to add to a link-time address of the kernel file (kvm_kerndisp(3)).
+    ``windows``: where physical memory is mapped as a whole; the first is the direct map.
+    ``message_buffer``: where the file keeps the message buffer's bytes, if apart.
+    ``writable``: it is memory, not a dump.
+    ``facts`` are for people: (name, value) in the order to be shown.
+    """
+
+    format: str
+    arch: Arch | None
+    abi: Abi | None
+    page_size: int
+    physical: Physical
+    translator: Translator | None = None
+    anchor: Anchor | None = None
+    windows: tuple[DirectMap, ...] = ()
+    message_buffer: Stored | None = None
+    displacement: int = 0
+    writable: bool = False
+    facts: tuple[tuple[str, str], ...] = ()
+
+    def direct(self, physical: int) -> int | None:
+        """Where a physical address shows up in the direct map; None where it does not."""
+        return self.windows[0].virtual(physical) if self.windows else None
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A dump format.
+
+    ``probe`` says whether a source is one, from its first page and its name; it raises nothing but
+    what reading raises.  ``open`` reads headers and index: FormatError tells what is wrong.
+    """
+
+    name: str
+    probe: Callable[[Source], bool]
+    open: Callable[[Source], Image]
