@@ -96,9 +96,13 @@ def little() -> Iterator[None]:
 def files(tmp_path: Path) -> Callable[[Crashed], tuple[Path, Path]]:
     """Writes a (kernel, core); their paths."""
 
+    known: dict[str, bytes] = {}
+
     def write(crashed: Crashed) -> tuple[Path, Path]:
         for name, data in zip(("kernel", "vmcore.0"), crashed, strict=True):
-            (tmp_path / name).write_bytes(data)
+            if known.get(name) is not data:
+                (tmp_path / name).write_bytes(data)
+                known[name] = data
         return tmp_path / "kernel", tmp_path / "vmcore.0"
 
     return write
