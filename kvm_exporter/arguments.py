@@ -36,10 +36,13 @@ exit status: 0 done, 1 a failure at run time, 2 a mistake in the arguments or th
 
 @dataclass(frozen=True, slots=True)
 class OtherKernel:
-    """Which kernel is meant; without a core it is the running one."""
+    """Which kernel is meant; without a core it is the running one.
+
+    Several ``cores`` are one dump's, which was split.
+    """
 
     kernel: str | None = None
-    core: str | None = None
+    cores: tuple[str, ...] = ()
     private_key: str | None = None
 
 
@@ -94,15 +97,18 @@ def add_kernel(group: argparse._ArgumentGroup) -> None:
     """The flags that choose a kernel."""
     group.add_argument(
         "--core",
+        action="append",
         type=_checked(_name),
         metavar="FILE",
-        help="a crash dump, or a directory of them; without it, the running kernel",
+        help="a crash dump, or a directory of them; without it, the running kernel "
+        "(once for each file of a split dump)",
     )
     group.add_argument(
         "--kernel",
         type=_checked(_name),
         metavar="FILE",
-        help="the kernel that wrote it; without it, the one in /boot that has the dump's version",
+        help="the kernel that wrote it; without it, FreeBSD's is looked for in /boot by its version, "
+        "and a Linux dump needs none",
     )
     group.add_argument(
         "--private-key",
@@ -116,7 +122,7 @@ def other_kernel(given: argparse.Namespace, complain: Callable[[str], NoReturn])
     """What ``add_kernel``'s flags said; ``complain`` ends the program."""
     if given.core is None and (given.kernel or given.private_key):
         complain("--kernel and --private-key belong to a crash dump: name it with --core")
-    return OtherKernel(given.kernel, given.core, given.private_key)
+    return OtherKernel(given.kernel, tuple(given.core or ()), given.private_key)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,13 +18,17 @@ def open_kernel(other: OtherKernel) -> Kvm:
     if other == OtherKernel():
         return kernel.open()
     watched = sys.stderr is not None and sys.stderr.isatty()
-    bar = ProgressBar(os.path.basename(other.core or "")) if watched else None
+    bar = ProgressBar(", ".join(map(os.path.basename, other.cores))) if watched else None
     options = DumpOptions(private_key=other.private_key, progress=bar)
     try:
-        return kernel.open(other.kernel, other.core, dump_options=options)
+        return kernel.open(other.kernel, _cores(other), dump_options=options)
     finally:
         if bar:
             bar.clear()
+
+
+def _cores(other: OtherKernel) -> str | tuple[str, ...]:
+    return other.cores if len(other.cores) > 1 else other.cores[0]
 
 
 class Opener:

@@ -30,6 +30,12 @@ def flags(dead):
     return [f"--kernel={kernel}", f"--core={core}"]
 
 
+def other(dead):
+    """The same as ``flags``, for who is not asked through the command line."""
+    kernel, core = map(str, dead)
+    return OtherKernel(kernel, (core,))
+
+
 def values(text):
     """Every sample of a scrape."""
     return {
@@ -51,7 +57,7 @@ def test_scrape_tells_of_the_dead_machine(flags, capfdbinary):
 def test_own_pid_in_a_dump_is_another_process(dead, monkeypatch):
     """The dump has a process with the exporter's pid; it is not taken for the exporter."""
     monkeypatch.setattr(os, "getpid", lambda: 40)
-    with opening.open_kernel(OtherKernel(*map(str, dead))) as kvm:
+    with opening.open_kernel(other(dead)) as kvm:
         assert next(iter(kvm.processes(("comm",), 1, 40))).comm == "sh"
         families = SelfMetrics().families((), {}, kvm)
     assert [
@@ -70,7 +76,7 @@ def test_check_tells_what_each_collector_gets(flags, capsys):
 
 def test_serve_answers_with_the_dump(dead):
     """A scrape over HTTP has the dead machine's numbers."""
-    opener = opening.Opener(OtherKernel(*map(str, dead)))
+    opener = opening.Opener(other(dead))
     with serving(config.default, open_kvm=opener) as (client, _):
         while client.get("/-/ready").status != 200:
             pass

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import sys
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +29,9 @@ class Abi:
     def byteorder(self) -> Literal["little", "big"]:
         """As int.from_bytes wants it."""
         return "little" if self.order == "<" else "big"
+
+
+NATIVE: Final = Abi(
+    "<" if sys.byteorder == "little" else ">", 8 if struct.calcsize("P") == 8 else 4
+)
+"""That of this program."""

@@ -24,6 +24,10 @@ class Fault(KvmError):
         self.level = level
 
 
+class Filtered(Fault):
+    """An address whose page was there, and was left out of the dump on purpose (makedumpfile -d)."""
+
+
 class SymbolMissing(KvmError):
     """A name that this kernel's symbol tables do not hold."""
 

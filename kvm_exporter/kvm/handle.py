@@ -34,6 +34,7 @@ class Kvm:
         self._symbols = opened.symbols
         self._tally = opened.tally
         self._target = opened.target
+        self._find_target = opened.find_target
         self._close = opened.close
 
     def __enter__(self) -> Self:
@@ -63,10 +64,11 @@ class Kvm:
 
     @property
     def target(self) -> Target:
-        """The kernel's memory by name and C type; Unsupported where its types are not known."""
+        """The kernel's memory by name and C type; Unsupported of a textdump, which has none."""
         if self._target is None:
-            what = "running Linux kernel's" if self.live else "textdump's"
-            raise Unsupported(f"a {what} types are not read by this version")
+            if self._find_target is None:
+                raise Unsupported("a textdump(4) has no memory, of no type")
+            self._target = self._find_target()
         return self._target
 
     def facts(self) -> tuple[tuple[str, str], ...]:
@@ -181,7 +183,7 @@ class Kvm:
 
 def open(  # noqa: A001 - kvm.open()
     kernel: str | None = None,
-    core: str | None = None,
+    core: str | Sequence[str] | None = None,
     *,
     write: bool = False,
     dump_options: DumpOptions | None = None,
@@ -190,8 +192,9 @@ def open(  # noqa: A001 - kvm.open()
 
     ``core`` is a dump (compressed, encrypted, still on its device; a directory such as /var/crash
     means its last one), or the memory device of the running kernel: None is the usual one,
-    ``/dev/null`` none at all.  ``kernel`` is the ELF file of the kernel that wrote the dump; None
-    looks for it in /boot by the version that the dump tells.
+    ``/dev/null`` none at all.  Several names are one dump's, which was split (makedumpfile(8)).
+    ``kernel`` is the ELF file of the kernel that wrote the dump.  Without it FreeBSD's is looked
+    for in /boot, by the version that the dump tells; a Linux dump needs none.
 
     A running kernel's devices are opened at the first read, so a handle costs no privilege.
     ``write`` is for those devices and for raw memory; dumps are never written.
@@ -200,11 +203,12 @@ def open(  # noqa: A001 - kvm.open()
     KvmError for files that cannot be opened; Unsupported on systems other than FreeBSD and Linux
     (where dumps can be read all the same), and for a missing optional package, with its name.
     """
-    if core not in LIVE_CORES:
-        from kvm_exporter.kvm.dead import open_dead  # noqa: PLC0415 - dump.py says why
+    if core is None or core in LIVE_CORES:
+        return Kvm(_running(core, write=write))
+    from kvm_exporter.kvm.dead import open_dead  # noqa: PLC0415 - dump.py says why
 
-        return Kvm(open_dead(kernel, core, dump_options or DumpOptions(), write=write))
-    return Kvm(_running(core, write=write))
+    cores = (core,) if isinstance(core, str) else tuple(core)
+    return Kvm(open_dead(kernel, cores, dump_options or DumpOptions(), write=write))
 
 
 def _running(core: str | None, *, write: bool) -> Opened:

@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from kvm_exporter.kvm.errors import Fault
+
+PIECE = 1 << 20
+"""Bytes that are searched at once."""
+
+PAGE = 1 << 12
+"""Bytes of the smallest page there is."""
+
 
 class Symbol(NamedTuple):
     """A kernel symbol: what kvm_nlist(3) fills into struct nlist, and its size where known."""
@@ -36,3 +44,32 @@ class Symbols(Protocol):
 
     def __iter__(self) -> Iterator[Symbol]:
         """Every symbol there is, in the order of the kernel's table."""
+
+
+def exactly(memory: Memory, address: int, length: int) -> bytes:
+    """Just ``length`` bytes; Fault where any of them is missing."""
+    data = memory.read(address, length)
+    if len(data) != length:
+        raise Fault(address + len(data), "no page of memory there")
+    return data
+
+
+def occurrences(memory: Memory, start: int, size: int, wanted: bytes) -> Iterator[int]:
+    """The addresses of ``wanted`` in ``size`` bytes from ``start`` on.
+
+    Pages that are not there are passed over.
+    """
+    at, tail = start, b""
+    while at < start + size:
+        try:
+            piece = memory.read(at, min(PIECE, start + size - at))
+        except Fault:
+            at, tail = (at | PAGE - 1) + 1, b""
+            continue
+        data = tail + piece
+        found = data.find(wanted)
+        while found >= 0:
+            yield at - len(tail) + found
+            found = data.find(wanted, found + 1)
+        at += len(piece)
+        tail = data[max(len(data) - len(wanted) + 1, 0) :]

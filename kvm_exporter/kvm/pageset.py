@@ -18,6 +18,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from kvm_exporter.kvm.errors import Fault
@@ -151,6 +152,17 @@ class PageSet:
                 if length > 0:
                     yield Extent(bit - here.bit + here.first << self._shift, offset, length)
                 bit += run
+
+    def address(self, offset: int) -> int:
+        """The physical address of the byte at ``offset``, which is in one of the pages."""
+        number = offset - self._start >> self._shift
+        word = bisect_right(self._ranks, number) - 1
+        bits = self._words[word]
+        for _ in range(number - self._ranks[word]):
+            bits &= bits - 1
+        bit = (word << 6) + _lowest(bits)
+        here = max((one for one in self._ranges if one.bit <= bit), key=attrgetter("bit"))
+        return (bit - here.bit + here.first << self._shift) + (offset - self._start & self._mask)
 
     def _range(self, page: int) -> _Range | None:
         found = bisect_right(self._firsts, page) - 1

@@ -73,7 +73,8 @@ class Paging:
     highest that they translate.  Entries hold addresses ``shifted`` right by so many bits; the bits
     ``frame`` of a last table's entry are of the address and nothing else, its others may be.
     ``root_members``: which member of struct pmap points to the root (a kernel virtual address),
-    newest kernels' name first.
+    newest kernels' name first.  ``elsewhere``: what an entry says that is neither empty nor of a
+    page, where that is more than that there is no page.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Paging:
     shifted: int = 0
     frame: int = 0
     root_members: tuple[str, ...] = ()
+    elsewhere: str = NO_PAGE
 
     @property
     def span(self) -> int:
@@ -155,7 +157,7 @@ class Leaves:
         self._frame = paging.frame
         self._flags = (1 << 8 * paging.entry_size) - 1 & ~paging.frame
         self._shifted = paging.shifted
-        self._bases = _Bases(paging.decode, last_shift)
+        self._bases = _Bases(paging, last_shift)
 
     def pages(self, slot: Slot, address: int, size: int, count: int) -> Sequence[int] | None:
         """As Translator.pages, up to the end of the table; None if the first is not mapped."""
@@ -173,19 +175,25 @@ class Leaves:
 
 
 class _Bases(dict[int, int]):
-    """The bits outside of the frame → the address that they add; NOWHERE if of no usual page."""
+    """The bits outside of the frame → the address that they add; NOWHERE if of no usual page.
 
-    def __init__(self, decode: Decode, shift: int) -> None:
+    Nor is one usual whose frame is not the address itself (an inverted one, for one).
+    """
+
+    def __init__(self, paging: Paging, shift: int) -> None:
         super().__init__()
-        self._decode = decode
+        self._decode = paging.decode
         self._shift = shift
+        self._frame = paging.frame << paging.shifted
 
     def __missing__(self, flags: int) -> int:
         if len(self) >= MOST_FLAGS:
             self.clear()
         entry = self._decode(flags, self._shift)
-        usual = entry is not None and entry.size == 1 << self._shift
-        base = self[flags] = entry.address if entry is not None and usual else NOWHERE
+        base = NOWHERE
+        if entry and entry.size == 1 << self._shift and not entry.address & self._frame:
+            base = entry.address
+        self[flags] = base
         return base
 
 
@@ -224,7 +232,7 @@ class PageTables:
         slot = self._slot(address)
         mapped = self._mapped(slot, address, length)
         if mapped is None:
-            raise self._fault(address, slot[2], NO_PAGE)
+            raise self._absent(address, slot)
         return mapped
 
     def pages(self, address: int, size: int, count: int) -> Sequence[int]:
@@ -232,7 +240,7 @@ class PageTables:
         slot = self._slot(address)
         found = self._leaves.pages(slot, address, size, count)
         if found is None:
-            raise self._fault(address, slot[2], NO_PAGE)
+            raise self._absent(address, slot)
         return found
 
     def _slot(self, address: int) -> Slot:
@@ -324,6 +332,10 @@ class PageTables:
         self._tables.clear()
         self._last_tables.clear()
         self._remembered = 0
+
+    def _absent(self, address: int, slot: Slot) -> Fault:
+        table, index, shift = slot
+        return self._fault(address, shift, self._paging.elsewhere if table[index] else NO_PAGE)
 
     def _fault(self, address: int, shift: int, reason: str) -> Fault:
         shifts = [level.shift for level in self._paging.levels]

@@ -155,7 +155,10 @@ class VirtualMemory:
             if offset is None:
                 offset = self._whole_page(page)
             if offset is not None:
-                data = self._read(offset + within, length)
+                try:
+                    data = self._read(offset + within, length)
+                except Fault as e:
+                    raise _virtual(address, e) from e
                 if data:
                     return data
         elif 0 < length <= self._size:
@@ -196,7 +199,10 @@ class VirtualMemory:
         if not length:
             return b""
         runs = _together(self._runs(address, length))
-        data = self._read(*runs[0]) if len(runs) == 1 else self._gather(runs)
+        try:
+            data = self._read(*runs[0]) if len(runs) == 1 else self._gather(runs)
+        except Fault as e:
+            raise _virtual(address, e) from e
         if not data:
             raise Fault(address, f"{self._source.name} ends before its page")
         return data
@@ -214,12 +220,21 @@ class VirtualMemory:
         for offset, size in runs:
             done = 0
             while done < size:
-                count = data.write(self._read(offset + done, min(size - done, PIECE)))
+                count = data.write(self._piece(offset + done, min(size - done, PIECE), data.tell()))
                 if not count:
                     data.truncate()
                     return data.getvalue()
                 done += count
         return data.getvalue()
+
+    def _piece(self, offset: int, size: int, before: int) -> bytes:
+        """Some of the bytes; none where those of a page cannot be had, with ``before`` it."""
+        try:
+            return self._read(offset, size)
+        except Fault:
+            if not before:
+                raise
+            return b""
 
     def _runs(self, address: int, length: int) -> Iterator[tuple[int, int]]:
         """(offset, length) of the bytes, up to the first not there; Fault if that is the first."""
@@ -247,7 +262,7 @@ class VirtualMemory:
         try:
             return self._physical.find(mapped.address, mapped.length)
         except Fault as e:
-            raise Fault(address, f"physical {e}") from e
+            raise _virtual(address, e) from e
 
     def write(self, address: int, data: bytes) -> int:
         """As Memory.write; AccessDenied unless the source was opened for writing."""
@@ -262,6 +277,11 @@ class VirtualMemory:
     def close(self) -> None:
         """Give the file back."""
         self._source.close()
+
+
+def _virtual(address: int, fault: Fault) -> Fault:
+    """A physical address's fault as that of the virtual one."""
+    return type(fault)(address, f"physical {fault}")
 
 
 def _together(runs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -22,7 +22,10 @@ TARGETS = {
 
 
 def compiled(out: Path, target: str, flags: str, text: str) -> Path:
-    """Link C text to ``out``, with debug information: zig's clang for a target, or ``gcc``."""
+    """Link C text to ``out``, with debug information: zig's clang for a target, or ``gcc``.
+
+    For BPF, whose clang writes BTF, nothing is linked.
+    """
     if target == "gcc":
         if shutil.which("gcc") is None:
             pytest.skip("needs gcc")
@@ -31,10 +34,11 @@ def compiled(out: Path, target: str, flags: str, text: str) -> Path:
         if importlib.util.find_spec("ziglang") is None:
             pytest.skip("needs ziglang (pip install ziglang), a C compiler for every architecture")
         command = [sys.executable, "-m", "ziglang", "cc", "-target", target]
+    linking = ["-c"] if target.startswith("bpf") else ["-nostdlib", "-shared"]
     source = out.with_suffix(".c")
     source.write_text(text)
     subprocess.run(
-        [*command, "-g", "-nostdlib", "-shared", *flags.split(), "-o", str(out), str(source)],
+        [*command, "-g", *linking, *flags.split(), "-o", str(out), str(source)],
         check=True,
         capture_output=True,
         timeout=120,

@@ -69,6 +69,15 @@ LIMITS = (
     "Max locked memory         8388608              8388608              bytes     \n"
 )
 
+NAMESPACES = (
+    *("cgroup", "ipc", "mnt", "net", "pid", "pid_for_children"),
+    *("time", "time_for_children", "user", "uts"),
+)
+"""The links in /proc/PID/ns."""
+
+NAMESPACE_START = 4026531834
+"""The first of the numbers that they are given, one after the other."""
+
 
 class Tree:
     """A forged /proc in a directory."""
@@ -123,6 +132,9 @@ class Tree:
         (self.root / where / "fd").mkdir()
         for fd in fds:
             self.link(f"{where}/fd/{fd}", f"pipe:[{1000 + fd}]")
+        for at, name in enumerate(NAMESPACES):
+            kind = name.partition("_")[0]
+            self.link(f"{where}/ns/{name}", f"{kind}:[{NAMESPACE_START + at}]")
 
 
 def stat_line(

@@ -17,12 +17,13 @@ from forge.kinfo import kinfo_proc, xfile
 from forge.sysctl import ForgedSysctl
 
 from kvm_exporter.kvm import compat, handle
+from kvm_exporter.kvm.abi import NATIVE
 from kvm_exporter.kvm.errors import TypeMissing, Unsupported
 from kvm_exporter.kvm.handle import Kvm
 from kvm_exporter.kvm.libkvm import opening
 from kvm_exporter.kvm.libkvm.descriptor import Descriptor
 from kvm_exporter.kvm.live.devmem import DeviceMemory, NoMemory
-from kvm_exporter.kvm.live.kldsym import NATIVE, Found, KldSymbols
+from kvm_exporter.kvm.live.kldsym import Found, KldSymbols
 from kvm_exporter.kvm.objects.freebsd.system import FreeBSDLive
 from kvm_exporter.kvm.objects.opened import Opened
 from kvm_exporter.kvm.tally import Tally

@@ -15,7 +15,7 @@ from forge.population import Population
 from forge.world import World
 
 from kvm_exporter import kvm
-from kvm_exporter.kvm import dead
+from kvm_exporter.kvm.dead import freebsd
 
 
 def people(arch="amd64", names=(b"init", b"sh")):
@@ -133,7 +133,7 @@ def test_a_kernel_that_is_not_named_is_found_by_its_version(tmp_path, monkeypatc
     for folder, data in (("a", b"no ELF file"), ("kernel", kernel.read_bytes())):
         (boot / folder).mkdir(parents=True)
         (boot / folder / "kernel").write_bytes(data)
-    monkeypatch.setattr(dead, "KERNELS", (str(boot / "*" / "kernel"),))
+    monkeypatch.setattr(freebsd, "KERNELS", (str(boot / "*" / "kernel"),))
     if told:
         (core.parent / "info.0").write_text(
             "Dump header from device: /dev/x\n"
@@ -154,7 +154,7 @@ def test_of_two_kernels_of_one_version_the_right_one_is_taken(tmp_path, monkeypa
     kernel, core = crash(builds[0], tmp_path)
     newer = tmp_path / "newer"
     newer.write_bytes(kernel_file(builds[1]))
-    monkeypatch.setattr(dead, "KERNELS", (str(newer), str(kernel)))
+    monkeypatch.setattr(freebsd, "KERNELS", (str(newer), str(kernel)))
     if told:
         line = f"  Version String: {VERSION[:-2].decode()}\n"
         (tmp_path / "info.0").write_text(f"Dump header from device: /dev/x\n{line}")
@@ -170,7 +170,7 @@ def test_a_long_version_is_told_by_its_beginning(tmp_path, monkeypatch):
     version = b"FreeBSD 14.3-STABLE forged\n    root@%s:/usr/obj/sys/GENERIC\n" % (b"host." * 40)
     world.define("version", "char", version + b"\0")
     kernel, core = crash(world, tmp_path)
-    monkeypatch.setattr(dead, "KERNELS", (str(kernel),))
+    monkeypatch.setattr(freebsd, "KERNELS", (str(kernel),))
     told = version[:191].decode()
     (tmp_path / "info.0").write_text(f"Dump header from device: /dev/x\n  Version String: {told}\n")
     with kvm.open(None, str(core)) as opened:
@@ -179,7 +179,7 @@ def test_a_long_version_is_told_by_its_beginning(tmp_path, monkeypatch):
 
 def test_a_kernel_that_is_nowhere_has_to_be_named(tmp_path, monkeypatch, crashed):
     """The error tells where it was looked for."""
-    monkeypatch.setattr(dead, "KERNELS", (str(tmp_path / "boot" / "kernel"),))
+    monkeypatch.setattr(freebsd, "KERNELS", (str(tmp_path / "boot" / "kernel"),))
     with pytest.raises(kvm.KvmError, match=r"no such kernel is in .*boot/kernel: name the kernel"):
         kvm.open(None, str(crashed[1]))
 

@@ -209,3 +209,14 @@ def test_dump_avail() -> None:
     assert dump_avail(struct.pack(">4I", 0, 0x4000, 0, 0), ">", 4) == [(0, 0x4000)]
     assert dump_avail(struct.pack("<3Q", 1, 2, 3), "<", 8) == [(1, 2)]
     assert dump_avail(b"", "<", 8) == []
+
+
+@given(st.binary(min_size=1, max_size=100), st.lists(st.integers(1, 60), min_size=1, max_size=8))
+def test_addresses_of_places(bits: bytes, lengths: list[int]) -> None:
+    """Where a page lies leads back to its address, across words and ranges."""
+    starts = [sum(lengths[:number]) + 7 * number for number in range(len(lengths))]
+    ranges = [(at * PAGE, (at + size) * PAGE) for at, size in zip(starts, lengths, strict=True)]
+    pages = PageSet(bits, Place(BASE, ENDLESS), PAGE, ranges=ranges)
+    for one in pages.extents():
+        for at in range(0, one.length, PAGE // 2):
+            assert pages.address(one.offset + at) == one.address + at

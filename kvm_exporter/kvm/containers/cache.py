@@ -3,8 +3,8 @@
 Rules:
 
 1. Beside the dump, as ``vmcore.0.gz.gzip.kvmidx``, where its directory can be written; else in the
-   cache directory: the one given, ``$XDG_CACHE_HOME/kvm_exporter`` or ``~/.cache/kvm_exporter``.
-   Where neither can be, or has room, in a temporary file without a name, at last in memory.
+   cache directory (kept.py).  Where neither can be, or has room, in a temporary file without a
+   name, at last in memory.
 2. Nobody but its owner may read it (mode 0600), for what it holds is the dump's; and it is read
    only where its owner is the reader, the dump's owner or root.
 3. It is written under another name first: a reader sees all of it or none.
@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from kvm_exporter.kvm import kept
 from kvm_exporter.kvm.containers.index import Draft, Index, load
 from kvm_exporter.kvm.containers.model import Stage
 from kvm_exporter.kvm.errors import AccessDenied, KvmError
@@ -116,14 +117,9 @@ def _paths(stage: Stage, kind: str) -> Iterator[str]:
     name = f"{os.path.basename(path)}.{kind}.kvmidx"
     if os.path.isfile(path):  # /dev is no place for files
         yield os.path.join(os.path.dirname(path), name)
-    directory = stage.options.cache_directory or _cache()
+    directory = kept.cache_directory(stage.options.cache_directory)
     unique = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
     yield os.path.join(directory, f"{unique}-{name}")
-
-
-def _cache() -> str:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.path.join(base, "kvm_exporter")
 
 
 def _load(path: str, kind: str, key: bytes, stage: Stage) -> Index | None:

@@ -6,7 +6,7 @@ import os
 import stat
 from dataclasses import replace
 
-from kvm_exporter.kvm.containers import encrypted, gz, kerneldump, textdump, zst
+from kvm_exporter.kvm.containers import encrypted, flattened, gz, kerneldump, textdump, zst
 from kvm_exporter.kvm.containers.directory import beside, find_dump, read_info
 from kvm_exporter.kvm.containers.disk import Sectors
 from kvm_exporter.kvm.containers.model import Options, Progress, Stage, Unwrapped
@@ -19,6 +19,7 @@ CONTAINERS = (
     gz.CONTAINER,
     zst.CONTAINER,
     textdump.CONTAINER,
+    flattened.CONTAINER,
 )
 """At most one of them claims a stage: their order says nothing."""
 

@@ -8,6 +8,7 @@ claim, so the order never matters.
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from kvm_exporter.kvm.errors import FormatError
@@ -18,10 +19,21 @@ from kvm_exporter.kvm.formats.model import (
     Image,
     KernelSymbols,
     Segment,
+    Utsname,
 )
 from kvm_exporter.kvm.source import Source
 
-__all__ = ["Anchor", "Format", "Image", "KernelSymbols", "Segment", "formats", "open_image"]
+__all__ = [
+    "Anchor",
+    "Format",
+    "Image",
+    "KernelSymbols",
+    "Segment",
+    "Utsname",
+    "formats",
+    "open_image",
+    "open_images",
+]
 
 
 def formats() -> tuple[Format, ...]:
@@ -36,10 +48,32 @@ def open_image(source: Source) -> Image:
 
     Raw memory is claimed by its device's name only; rawmem.open_raw takes any file for that.
     """
+    return _format(source).open(source)
+
+
+def open_images(sources: Sequence[Source]) -> Image:
+    """The image in ``sources``: one file, or those of a split set in any order.
+
+    Errors: FormatError as open_image, and where the files do not belong together.
+    """
+    if len(sources) == 1:
+        return open_image(sources[0])
+    joins = [_join_of(source) for source in sources]
+    return joins[0](sources)
+
+
+def _join_of(source: Source) -> Callable[[Sequence[Source]], Image]:
+    found = _format(source)
+    if found.join is None:
+        raise FormatError(f"{source.name}: a dump of its own ({found.name}): open it alone")
+    return found.join
+
+
+def _format(source: Source) -> Format:
     known = formats()
     claims = [one for one in known if one.probe(source)]
     if len(claims) == 1:
-        return claims[0].open(source)
+        return claims[0]
     names = ", ".join(one.name for one in claims or known)
     if claims:
         raise FormatError(f"{source.name}: claimed by more than one format: {names}")

@@ -17,9 +17,7 @@ KNOWN: tuple[tuple[int, bytes, str], ...] = (
     (0, b"FreeBSD Kernel Dump", "a dump header without its dump (a copy of info?)"),
     (0, b"Dump header from device", "savecore's info file: open the vmcore beside it"),
     (257, b"ustar", "a tar archive (a textdump has no memory in it: ddb.txt, msgbuf.txt …)"),
-    (0, b"KDUMP   ", "a compressed Linux dump of makedumpfile"),
-    (0, b"DISKDUMP", "a compressed Linux dump of diskdump"),
-    (0, b"makedumpfile", "a flattened Linux dump: rearrange it first (makedumpfile -R)"),
+    (0, b"makedumpfile", "a flattened Linux dump of no known version (try makedumpfile -R)"),
     (0, b"minidump FreeBSD/", "a minidump of an architecture that is not known"),
 )
 """(offset, bytes there, what that is).  Sources: sys/sys/kerneldump.h, makedumpfile(8), tar(5)."""

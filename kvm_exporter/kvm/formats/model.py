@@ -42,6 +42,17 @@ class Anchor(NamedTuple):
     physical: int
 
 
+class Utsname(NamedTuple):
+    """struct new_utsname, as a dump's header has it; empty for what its writer left out."""
+
+    sysname: str
+    nodename: str
+    release: str
+    version: str
+    machine: str
+    domainname: str
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """What a dump says of itself.
@@ -54,6 +65,10 @@ class Image:
     ``windows``: where physical memory is mapped as a whole; the first is the direct map.
     ``message_buffer``: where the file keeps the message buffer's bytes, if apart.
     ``writable``: it is memory, not a dump.
+    ``store``: what ``physical``'s offsets are offsets of, where that is not the file itself (pages
+    that are compressed one by one).
+    ``vmcoreinfo``: what a Linux kernel says of itself, where the dump has it in a header or note.
+    ``utsname`` and ``written`` (seconds since 1970): what a header of Linux dumps says.
     ``facts`` are for people: (name, value) in the order to be shown.
     """
 
@@ -68,6 +83,10 @@ class Image:
     message_buffer: Stored | None = None
     displacement: int = 0
     writable: bool = False
+    store: Source | None = None
+    vmcoreinfo: bytes | None = None
+    utsname: Utsname | None = None
+    written: float | None = None
     facts: tuple[tuple[str, str], ...] = ()
 
     def direct(self, physical: int) -> int | None:
@@ -81,8 +100,10 @@ class Format:
 
     ``probe`` says whether a source is one, from its first page and its name; it raises nothing but
     what reading raises.  ``open`` reads headers and index: FormatError tells what is wrong.
+    ``join`` opens the files of one dump that is in several, in any order; None: there are no such.
     """
 
     name: str
     probe: Callable[[Source], bool]
     open: Callable[[Source], Image]
+    join: Callable[[Sequence[Source]], Image] | None = None

@@ -10,13 +10,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import struct
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from kvm_exporter.kvm.abi import Abi
+from kvm_exporter.kvm.abi import NATIVE
 from kvm_exporter.kvm.errors import AccessDenied, Fault, KvmError, Unsupported
 from kvm_exporter.kvm.linkersets import PCPU, VNET, LinkerSets, Template, lookup, spelled
 from kvm_exporter.kvm.memory import Memory, Symbol
@@ -27,9 +25,6 @@ LOOKUP = 1
 
 TYPE = 4
 """N_TEXT (nlist(3)): the type of every symbol that kldsym(2) finds."""
-
-NATIVE = Abi("<" if sys.byteorder == "little" else ">", 8 if struct.calcsize("P") == 8 else 4)
-"""The running kernel's: kldsym(2) is of this machine."""
 
 
 class Found(NamedTuple):

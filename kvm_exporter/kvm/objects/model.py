@@ -212,6 +212,21 @@ class Interface:
     collisions: int | None = None
 
 
+class Namespaces(NamedTuple):
+    """Linux namespaces(7) by number, their inodes in /proc/PID/ns; None for what it has not."""
+
+    cgroup: int | None = None
+    ipc: int | None = None
+    mnt: int | None = None
+    net: int | None = None
+    pid: int | None = None
+    pid_for_children: int | None = None
+    time: int | None = None
+    time_for_children: int | None = None
+    user: int | None = None
+    uts: int | None = None
+
+
 class Process(NamedTuple):
     """One process, or one of its threads (``tid`` set), as ps(1) sees it.
 
@@ -291,6 +306,7 @@ class Process(NamedTuple):
     max_open_files: int | None = None
     address: int | None = None
     wait_address: int | None = None
+    namespaces: Namespaces | None = None
 
 
 class OpenFile(NamedTuple):

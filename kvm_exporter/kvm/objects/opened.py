@@ -11,7 +11,7 @@ from kvm_exporter.kvm.memory import Memory, Symbols
 from kvm_exporter.kvm.objects.system import System
 from kvm_exporter.kvm.tally import Tally
 
-if TYPE_CHECKING:  # of a running Linux no types are read
+if TYPE_CHECKING:  # a running Linux's is made, and what it takes imported, when it is asked for
     from kvm_exporter.kvm.target import Target
 
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:  # of a running Linux no types are read
 class Opened:
     """One kernel.
 
-    ``close`` gives every file back.  ``target`` reads it by type, where its types are known;
-    ``dump`` None: it runs.
+    ``close`` gives every file back.  ``target`` reads it by type, where its types are known, or
+    ``find_target`` makes what does; ``dump`` None: it runs.
     """
 
     system: System
@@ -30,3 +30,4 @@ class Opened:
     close: Callable[[], None]
     target: Target | None = None
     dump: Dump | TextDump | None = None
+    find_target: Callable[[], Target] | None = None

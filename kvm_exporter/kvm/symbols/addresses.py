@@ -19,7 +19,6 @@ from kvm_exporter.kvm.symbols.symtab import (
     SHN_UNDEF,
     STT_FILE,
     STT_SECTION,
-    Entry,
     SymbolTable,
 )
 
@@ -41,8 +40,11 @@ class AddressIndex:
         self._numbers = array("I", numbers)
         self._values = array("Q", map(values.__getitem__, numbers))
 
-    def find(self, value: int) -> list[Entry]:
-        """The symbols at the highest value up to ``value``, the best first; none before any."""
+    def find(self, value: int) -> list[int]:
+        """The numbers of the symbols at the highest value up to ``value``, the best first.
+
+        None before any.
+        """
         stop = bisect_right(self._values, value)
         for _ in range(MOST_MARKS):
             if not stop:
@@ -50,13 +52,18 @@ class AddressIndex:
             start = bisect_left(self._values, self._values[stop - 1], 0, stop)
             named = self._named(self._numbers[start : min(stop, start + MOST_ALIKE)])
             if named:
-                return sorted(named, key=lambda entry: (entry.rank, not entry.size))
+                return sorted(named, key=self._rank)
             stop = start
         return []
 
-    def _named(self, numbers: Iterable[int]) -> list[Entry]:
-        entries = map(self._table.__getitem__, numbers)
-        return [entry for entry in entries if self._table.name(entry.name)[:1] not in (b"", b"$")]
+    def _named(self, numbers: Iterable[int]) -> list[int]:
+        table = self._table
+        return [one for one in numbers if table.name(table[one].name)[:1] not in (b"", b"$")]
+
+    def _rank(self, number: int) -> tuple[int, bool]:
+        """Rule 2."""
+        entry = self._table[number]
+        return entry.rank, not entry.size
 
 
 def _values(table: SymbolTable) -> array[int]:

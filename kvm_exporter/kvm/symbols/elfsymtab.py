@@ -5,7 +5,8 @@
 2. A stripped kernel still has .dynsym, which the kernel linker needs: the global symbols only.
 3. A name with a leading ``_`` is looked for without it, as on a live kernel, then as it is.
    libkvm takes whichever of both comes first in the table.
-4. A kernel that runs elsewhere than linked has its absolute symbols where they were.
+4. A kernel that runs elsewhere than linked has its absolute symbols where they were; and those in a
+   section of per-CPU variables that is linked at 0, as on x86-64 before Linux 6.15.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ from kvm_exporter.kvm.symbols.symtab import (
 
 N_EXT, N_ABS, N_TEXT, N_DATA, N_BSS = 1, 2, 4, 6, 8
 """n_type (sys/sys/nlist_aout.h)."""
+
+PERCPU = ".data..percpu"
+"""PERCPU_INPUT of include/asm-generic/vmlinux.lds.h."""
 
 MOST_KNOWN = 1 << 12
 """Remembered answers; then all are forgotten."""
@@ -117,9 +121,17 @@ class ElfSymbols:
 
     def value(self, entry: Entry) -> int:
         """Where the kernel has what the file has at st_value (rule 4)."""
-        if entry.section == SHN_ABS:
+        if entry.section == SHN_ABS or entry.section in self._unmoved:
             return entry.value
         return (entry.value + self.displacement) & self.table.abi.address_mask
+
+    @cached_property
+    def _unmoved(self) -> frozenset[int]:
+        return frozenset(
+            number
+            for number, section in enumerate(self.sections)
+            if section.name == PERCPU and not section.address
+        )
 
     def nlist_type(self, entry: Entry) -> int:
         """Rule 1; by st_type where the section is not known."""
@@ -133,7 +145,7 @@ class ElfSymbols:
     def at(self, address: int) -> Place | None:
         """What lies at an address; None before the first symbol and behind the last section."""
         value = (address - self.displacement) & self.table.abi.address_mask
-        entries = self._by_address.find(value)
+        entries = [self.table[number] for number in self._by_address.find(value)]
         if not entries or (self._end and value >= self._end):
             return None
         symbol, *others = map(self.symbol, entries)

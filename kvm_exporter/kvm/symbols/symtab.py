@@ -140,6 +140,11 @@ class SymbolTable:
 
     def find(self, name: bytes) -> Entry | None:
         """The best symbol of just that name (rule 3); None where there is none."""
+        number = self.number(name)
+        return None if number is None else self[number]
+
+    def number(self, name: bytes) -> int | None:
+        """The number of that symbol."""
         if not name or b"\0" in name:
             return None
         self._searches += 1
@@ -149,8 +154,9 @@ class SymbolTable:
             numbers = self._alike(name)
         else:
             numbers = sorted(number for at in places for number in self._named(at))
-        found = filter(lambda entry: entry.found, map(self.__getitem__, numbers))
-        return min(found, key=lambda entry: entry.rank, default=None)
+        found = [(number, entry) for number in numbers if (entry := self[number]).found]
+        best = min(found, key=lambda one: one[1].rank, default=None)
+        return best[0] if best else None
 
     def _places(self, name: bytes) -> list[int] | None:
         """Where the string table has the name, be it at the end of another; None for too many."""
@@ -167,12 +173,12 @@ class SymbolTable:
     def _named(self, place: int) -> Iterator[int]:
         """The numbers of the symbols whose st_name is ``place``."""
         wanted = struct.pack(self.abi.order + "I", place)
-        return islice(_words(self._names, wanted), MOST_ALIKE)
+        return islice(numbers_of(self._names, wanted), MOST_ALIKE)
 
     def _alike(self, name: bytes) -> Iterator[int]:
         """The numbers of the symbols of that name, by their checksums."""
         wanted = struct.pack("=I", crc32(name))
-        for number in islice(_words(self._checksums, wanted), MOST_ALIKE):
+        for number in islice(numbers_of(self._checksums, wanted), MOST_ALIKE):
             if self.is_called(self[number], name):
                 yield number
 
@@ -198,7 +204,7 @@ class SymbolTable:
         return found
 
 
-def _words(column: bytes, wanted: bytes) -> Iterator[int]:
+def numbers_of(column: bytes, wanted: bytes) -> Iterator[int]:
     """Which of the words of 4 bytes in a column are ``wanted``."""
     at = column.find(wanted)
     while at >= 0:

@@ -39,7 +39,8 @@ LONGEST_NAME = 2048
 AN_ARGUMENT, A_RESULT = 12, 8
 """How much deeper functions' own types lie: damaged ones branch at each."""
 
-QUALIFIERS = frozenset(("const", "volatile", "restrict", "_Atomic"))
+QUALIFIERS = frozenset(("const", "volatile", "restrict", "_Atomic", "__percpu", "__rcu", "__user"))
+"""C's own, and Linux's words for the memory in which a pointer's target lies."""
 COLUMN = 56
 
 

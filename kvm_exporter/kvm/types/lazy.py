@@ -9,7 +9,7 @@ from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.types.model import Type, Types
 
 if TYPE_CHECKING:  # the readers of types are imported by who needs one
-    from kvm_exporter.kvm.types.opening import Origin
+    from kvm_exporter.kvm.types.origin import Origin
 
 
 class LazyTypes:

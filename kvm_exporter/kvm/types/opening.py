@@ -1,4 +1,4 @@
-"""Where do a kernel's types come from?  Its own CTF, its kernel.debug's DWARF, or a shipped table.
+"""Where do a FreeBSD kernel's types come from?  Its CTF, its kernel.debug's DWARF, or a table.
 
 1. GENERIC has CTF on most architectures (makeoptions WITH_CTF=1), so it is asked first; a
    kernel.debug may have it where the kernel was stripped of it.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from importlib.resources import files
 
 from kvm_exporter.kvm import elf
@@ -20,11 +19,9 @@ from kvm_exporter.kvm.errors import KvmError, TypeMissing
 from kvm_exporter.kvm.source import Source
 from kvm_exporter.kvm.types import ctf_section
 from kvm_exporter.kvm.types.ctf import Ctf
-from kvm_exporter.kvm.types.dwarf import Dwarf
-from kvm_exporter.kvm.types.dwarf_cache import kept_names
-from kvm_exporter.kvm.types.dwarf_file import DwarfFile
+from kvm_exporter.kvm.types.dwarf_opening import open_dwarf
 from kvm_exporter.kvm.types.dwarf_scan import Progress
-from kvm_exporter.kvm.types.model import Types
+from kvm_exporter.kvm.types.origin import Origin
 from kvm_exporter.kvm.types.tables import Tables
 
 GENERIC = re.compile(r"FreeBSD (\d+\.\d+)-RELEASE(?:-p\d+)?\b.* GENERIC\b")
@@ -37,18 +34,6 @@ TABLES = {
 
 SIGNED_CHAR = frozenset((3, 8, 62))
 """Architectures (e_machine) whose plain char has a sign: i386, mips, amd64."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """A kernel's types, a phrase for people that says where they are from, and their file.
-
-    ``file`` stays open: the types may read it until the end; it may be the kernel file itself.
-    """
-
-    types: Types
-    words: str
-    file: Source
 
 
 def open_types(
@@ -68,7 +53,7 @@ def open_types(
     reasons: list[str] = []
     for file in _files(kernel, reasons):
         try:
-            return _ctf(file, objects) or _dwarf(file, cache_directory, progress)
+            return _ctf(file, objects) or open_dwarf(file, cache_directory, progress)
         except KvmError as e:
             reasons.append(str(e))
             if file is not kernel:
@@ -92,14 +77,6 @@ def _ctf(file: Source, objects: Callable[[], Iterable[str]] | None) -> Origin | 
     signed = header.machine in SIGNED_CHAR
     types = Ctf(data, header.abi.pointer_size, None, objects, signed_char=signed)
     return Origin(types, f"CTF of {file.name}, {len(types)} types", file)
-
-
-def _dwarf(file: Source, cache_directory: str | None, progress: Progress | None) -> Origin:
-    dwarf = DwarfFile(file)
-    names = kept_names(dwarf, cache_directory, progress)
-    return Origin(
-        Dwarf(dwarf, names), f"DWARF of {file.name}, {len(names.types)} named types", file
-    )
 
 
 def _table(kernel: Source, version: str) -> Origin | None:

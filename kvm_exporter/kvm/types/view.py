@@ -163,7 +163,7 @@ class View:
         word = int.from_bytes(self._read(self.address, length), self._abi.byteorder)
         shift = first if self._abi.order == "<" else 8 * length - first - count
         value = word >> shift & (1 << count) - 1
-        return value - (1 << count) if signed and value >> (count - 1) & 1 else value
+        return value - (1 << count) if signed and 2 * value >> count else value
 
     def enumerator(self) -> str | None:
         """The name of an enum's value; None for one that it does not name."""

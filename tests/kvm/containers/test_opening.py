@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from forge import compressed, kerneldump, textdump
+from forge.flattened import flatten
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ FORGED = {
     "device of text": (textdump.device({"ddb.txt": b"db>"}), "kerneldump"),
     "live": (kerneldump.live(DUMP), "kerneldump"),
     "leading": (kerneldump.leading(DUMP), "kerneldump"),
+    "flattened": (flatten(DUMP), "flattened"),
     "text": (textdump.archive({"panic.txt": b"oh"}), "textdump"),
     "nothing": (b"", None),
 }

@@ -90,6 +90,40 @@ def test_of_several_the_first(symbols: Kallsyms) -> None:
     assert (first.value, last.value) == (0xFFFFFFFF81000030, 0xFFFFFFFFC0002000)
 
 
+def test_of_several_the_external_one(forged: Any) -> None:
+    """A file's own function is not taken for the kernel's of that name; nor is a module's."""
+    lines = ("10 t name", "20 T name", "30 T name", "40 T other", "50 T name\t[ext4]")
+    forged.tree.put("kallsyms", "\n".join(lines) + "\n")
+    assert Kallsyms(forged.procfs).lookup(["name"]) == [Symbol("name", 0x20, 5)]
+    forged.tree.put("kallsyms", "\n".join(lines[:1] + lines[3:]) + "\n")
+    assert Kallsyms(forged.procfs).lookup(["name"]) == [Symbol("name", 0x10, 4)]
+
+
+@pytest.mark.parametrize(
+    "name", ["T _stext", "in_module\t[ext4]", "jiffies\n", " jiffies", "T", "_"]
+)
+def test_what_is_no_name(symbols: Kallsyms, name: str) -> None:
+    """Parts of lines are not taken for names."""
+    assert symbols.lookup([name]) == [None]
+
+
+def test_the_file_is_read_once(forged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs the kernel 100 ms; only another list of modules has it read anew."""
+    forged.tree.put("kallsyms", KALLSYMS)
+    forged.tree.put("modules", "ext4 1000 1 - Live 0xffffffffc0001000\n")
+    symbols = Kallsyms(forged.procfs)
+    for used in range(3):
+        forged.tree.put("modules", f"ext4 1000 {used} - Live 0xffffffffc0001000\n")
+        symbols.lookup(["jiffies", "absent", "in_module"])
+    assert forged.procfs.accesses.count("kallsyms") == 1
+    forged.tree.put("kallsyms", KALLSYMS.replace("ffffffffc0001000", "ffffffffc0003000"))
+    forged.tree.put("modules", "ext4 1000 1 - Live 0xffffffffc0003000\n")
+    assert symbols.lookup(["in_module"])[0].value == 0xFFFFFFFFC0003000
+    forged.tree.put("kallsyms", KALLSYMS + "ffffffffc0009000 t later\t[xfs]\n")
+    forged.tree.put("modules", "xfs 1000 1 - Live 0xffffffffc0009000\n")
+    assert symbols.lookup(["later"])[0].value == 0xFFFFFFFFC0009000
+
+
 def test_hidden_addresses_are_refused(forged: Any) -> None:
     """Zeros everywhere are no addresses; a missing name is missing all the same."""
     forged.tree.put("kallsyms", "0000000000000000 T _stext\n0000000000000000 D jiffies\n")
@@ -113,7 +147,10 @@ def test_no_file_and_no_permission(forged: Any) -> None:
 
 
 def test_the_running_kernels() -> None:
-    """Where this machine shows addresses they are the file's own; where not, that is said."""
+    """Where this machine shows addresses they are the file's own; where not, that is said.
+
+    Of several of one name it is the kernel's first with a capital letter, else its first.
+    """
     try:
         with open("/proc/kallsyms", encoding="utf-8", errors="surrogateescape") as stream:
             rows = [line.split() for line in stream]
@@ -122,6 +159,7 @@ def test_the_running_kernels() -> None:
             Kallsyms(Procfs()).lookup(["_stext"])
         return
     expected: dict[str, int] = {}
+    rows.sort(key=lambda row: (len(row) > 3, row[1].islower()))
     for address, _, name, *_ in rows:
         expected.setdefault(name, int(address, 16))
     if not any(expected.values()):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import random
 from pathlib import Path
 
 import pytest
 from fakes.sources import Bytes
 from forge import kcore as forge
+from forge.elf import note
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.errors import AccessDenied, Fault, FormatError, KvmError, Unsupported
 from kvm_exporter.kvm.live.kcore import Kcore, segments
 
@@ -70,7 +74,7 @@ def test_a_long_read_is_whole(tmp_path: Path) -> None:
 def test_an_address_in_no_segment_is_a_fault(tmp_path: Path, address: int) -> None:
     """p_memsz is no promise of bytes; the fault carries the address."""
     memory = opened(tmp_path, forge.core([(0x1000, b"a" * 10)]))
-    with pytest.raises(Fault, match=r"in none of the 1 segments") as caught:
+    with pytest.raises(Fault, match="in no segment of") as caught:
         memory.read(address, 1)
     assert caught.value.address == address
     memory.close()
@@ -80,6 +84,97 @@ def test_overlapping_segments_are_both_read(tmp_path: Path) -> None:
     """An address in the rest of a segment that a shorter one overlaps is found."""
     memory = opened(tmp_path, forge.core([(0x1000, b"a" * 100), (0x1010, b"b" * 4)]))
     assert memory.read(0x1050, 2) == b"aa"
+    memory.close()
+
+
+def test_many_segments_in_any_order(tmp_path: Path) -> None:
+    """Each address is found in its own, however they are listed."""
+    runs = [(0x1000 * number, bytes([number]) * 0x800) for number in range(1, 200)]
+    random.Random(4).shuffle(runs)
+    memory = opened(tmp_path, forge.core(runs))
+    for address, data in runs:
+        assert memory.read(address + 0x7FF, 2) == data[:1]
+        with pytest.raises(Fault):
+            memory.read(address + 0x800, 1)
+    memory.close()
+
+
+class Refusing:
+    """A pread(2) that fails as /proc/kcore's does: a page that cannot be read fails it all."""
+
+    def __init__(self, pages: set[int], error: int) -> None:
+        self.pages = pages
+        self.error = error
+        self.calls = 0
+        self.pread = os.pread
+
+    def __call__(self, fd: int, length: int, offset: int) -> bytes:
+        self.calls += 1
+        first, last = offset >> 12, (offset + length - 1) >> 12
+        if any(first <= page <= last for page in self.pages):
+            raise OSError(self.error, os.strerror(self.error))
+        return self.pread(fd, length, offset)
+
+
+BODY = 4096
+"""Where in the file paged() has its only segment."""
+
+
+def paged(tmp_path: Path, data: bytes) -> Kcore:
+    """A reader of a file whose only segment starts a page of the file, and is at 0x10000."""
+    headers = forge.core([(0x10000, data)], note=bytes(BODY - 64 - 2 * 56))
+    assert headers[BODY:] == data
+    return opened(tmp_path, headers)
+
+
+@pytest.mark.parametrize("error", [errno.EFAULT, errno.EIO, errno.EINVAL])
+@pytest.mark.parametrize("bad", [1, 2, 100, 255, 256, 300])
+def test_a_page_that_cannot_be_read_ends_a_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: int, error: int
+) -> None:
+    """All before it is there, in few calls; behind it memory goes on."""
+    data = os.urandom(302 * 4096)
+    memory = paged(tmp_path, data)
+    assert memory.read(0x10000, 1) == data[:1]
+    refusing = Refusing({bad + 1}, error)
+    monkeypatch.setattr(os, "pread", refusing)
+    assert memory.read(0x10000 + 5, len(data)) == data[5 : bad * 4096]
+    assert refusing.calls < 100
+    with pytest.raises(Fault, match=os.strerror(error)) as caught:
+        memory.read(0x10000 + bad * 4096, 4097)
+    assert caught.value.address == 0x10000 + bad * 4096
+    after = (bad + 1) * 4096
+    assert memory.read(0x10000 + after, 4096) == data[after : after + 4096]
+    memory.close()
+
+
+def test_a_short_read_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel may give less than was asked; the rest is asked for."""
+    data = os.urandom(10000)
+    memory = opened(tmp_path, forge.core([(0x1000, data)]))
+    assert memory.read(0x1000, 1) == data[:1]
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, length, offset: pread(fd, min(length, 7), offset))
+    assert memory.read(0x1000, 10000) == data
+    memory.close()
+
+
+@pytest.mark.parametrize(("bits", "order"), FORMS)
+def test_the_note_vmcoreinfo(tmp_path: Path, bits: int, order: str) -> None:
+    """Its text is found among other notes, and the kernel's word size and byte order are told."""
+    text = b"OSRELEASE=6.1\nPAGESIZE=4096\n"
+    notes = note(order, b"CORE\0", 1, b"registers") + note(order, b"VMCOREINFO\0", 0, text)
+    memory = opened(tmp_path, forge.core([(0x1000, b"a")], bits=bits, order=order, note=notes))
+    assert memory.vmcoreinfo() == text
+    assert memory.header().abi == Abi(order, bits // 8)
+    memory.close()
+
+
+@pytest.mark.parametrize("notes", [b"", b"a note", note("<", b"CORE\0", 1, b"VMCOREINFO")])
+def test_a_kernel_without_the_note(tmp_path: Path, notes: bytes) -> None:
+    """Before Linux 4.19 there is none."""
+    memory = opened(tmp_path, forge.core([(0x1000, b"a")], note=notes))
+    assert memory.vmcoreinfo() is None
     memory.close()
 
 
@@ -174,4 +269,6 @@ def test_any_bytes_give_segments_or_a_kvm_error(
     whole = forge.core([(0x1000, b"abcd")], bits=bits, order=order)
     for data in (noise, whole[:8] + patch + whole[8 + len(patch) :], whole[: 60 + len(noise)]):
         with contextlib.suppress(KvmError):
-            segments(Bytes(data))
+            found = segments(Bytes(data))
+            for extent in found.extents():
+                assert found.find(extent.address, 1).offset == extent.offset

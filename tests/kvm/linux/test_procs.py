@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kvm_exporter.kvm.errors import AccessDenied, Unsupported
-from kvm_exporter.kvm.objects.model import Process, ProcOp
+from kvm_exporter.kvm.objects.model import Namespaces, Process, ProcOp
 
 WHOLE = Process(
     pid=42,
@@ -54,6 +54,7 @@ WHOLE = Process(
     flags=109,
     open_files=3,
     max_open_files=1024,
+    namespaces=Namespaces(*range(4026531834, 4026531844)),
 )
 
 
@@ -81,6 +82,7 @@ def test_a_field_alone_is_the_same(forged: Any, field: str) -> None:
         (["open_files"], ["stat", "fd"]),
         (["max_open_files"], ["limits"]),
         (["cgroup", "wait_channel"], ["stat", "cgroup", "wchan"]),
+        (["namespaces"], ["stat", *(f"ns/{name}" for name in Namespaces._fields)]),
     ],
 )
 def test_only_the_files_needed_are_read(forged: Any, fields: list[str], files: list[str]) -> None:
@@ -193,7 +195,9 @@ def test_a_kernel_without_a_file_costs_its_fields(forged: Any) -> None:
     assert forged.tally.counts()["proc io", "ENOENT"] == 1
 
 
-@pytest.mark.parametrize("file", ["limits", "fd", "cgroup", "wchan", "io", "status", "stat"])
+@pytest.mark.parametrize(
+    "file", ["limits", "fd", "cgroup", "wchan", "ns/net", "io", "status", "stat"]
+)
 def test_a_process_that_ends_midway_is_left_out(forged: Any, file: str) -> None:
     """Whichever file is next, half a process is never given, nor counted as a failure."""
     for pid in (41, 42, 43):
@@ -201,6 +205,25 @@ def test_a_process_that_ends_midway_is_left_out(forged: Any, file: str) -> None:
     forged.procfs.vanish_at = (42, file)
     assert [process.pid for process in forged.processes()] == [41, 43]
     assert forged.tally.counts() == {}
+
+
+def test_a_zombie_has_left_its_namespaces(forged: Any) -> None:
+    """What of them is there is told, the others are unknown, and no failure."""
+    forged.tree.process(42)
+    for name in {*Namespaces._fields} - {"pid", "user"}:
+        (forged.tree.root / "42/ns" / name).unlink()
+    told = WHOLE.namespaces
+    assert forged.processes()[0].namespaces == Namespaces(pid=told.pid, user=told.user)
+    assert forged.tally.counts() == {}
+
+
+def test_a_kernel_without_namespaces_costs_the_field(forged: Any) -> None:
+    """No link at all is a file that is missing, and a failure."""
+    forged.tree.process(42)
+    for name in Namespaces._fields:
+        (forged.tree.root / "42/ns" / name).unlink()
+    assert forged.processes() == [WHOLE._replace(namespaces=None)]
+    assert forged.tally.counts() == {("proc ns", "ENOENT"): 1}
 
 
 def test_esrch_is_an_end_too(forged: Any) -> None:

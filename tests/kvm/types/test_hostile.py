@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from fakes.sources import Bytes
 from fakes.zeros import Endless
-from forge import cdecl, ctf
+from forge import btf, cdecl, ctf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.errors import FormatError, KvmError
+from kvm_exporter.kvm.types.btf import BtfTypes
 from kvm_exporter.kvm.types.ctf import Ctf
 from kvm_exporter.kvm.types.declare import declare
 from kvm_exporter.kvm.types.dwarf import Dwarf
@@ -161,6 +162,138 @@ def test_types_made_of_themselves_end(name: str, records: list[bytes]) -> None:
     types = Ctf(struct.pack("<HBB8I", 0xCFF1, 3, 0, *sizes) + types + strings, 8)
     assert name in set(types.names())
     explore(types)
+
+
+def btf_section(order: str = "<", base: btf.Btf | None = None) -> btf.Btf:
+    """A forged section of TEXT alone, with a variable in a section of its own."""
+    abi = cdecl.AMD64 if order == "<" else cdecl.POWERPC64
+    declared = cdecl.Declarations(TEXT, abi)
+    declared.typedefs.clear()
+    return btf.Btf(declared, base=base, variables={".data..percpu": {"one": 0, "two": 64}})
+
+
+def try_btf(data: bytes, base: BtfTypes | None = None) -> None:
+    """Read a section and all that it tells."""
+    with contextlib.suppress(KvmError):
+        types = BtfTypes(data, base)
+        explore(types)
+        for number in range(types.end + 1):
+            with contextlib.suppress(KvmError):
+                types.type(number)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_btf_cut_anywhere_is_refused(order: str) -> None:
+    """Every prefix of a section is an error that names it."""
+    data = btf_section(order).data
+    for end in range(len(data)):
+        with pytest.raises(FormatError, match=r"\.BTF: "):
+            BtfTypes(data[:end])
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_btf_header_with_extreme_fields_is_refused_or_read(order: str) -> None:
+    """Each of the header's words at its extremes."""
+    data = btf_section(order).data
+    for at, value in product(range(0, btf.HEADER_SIZE, 4), EXTREMES):
+        try_btf(data[:at] + struct.pack("<I", value) + data[at + 4 :])
+
+
+def test_btf_records_with_extreme_words_are_refused_or_read() -> None:
+    """Each word of the types at its extremes: names, ids, sizes, counts, offsets."""
+    data = btf_section().data
+    (length,) = struct.unpack_from("<I", data, 12)
+    for at in range(btf.HEADER_SIZE, btf.HEADER_SIZE + length, 4):
+        for value in (0, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF):
+            try_btf(data[:at] + struct.pack("<I", value) + data[at + 4 :])
+
+
+def test_btf_records_of_another_kind_are_refused_or_read() -> None:
+    """Each record with each kind, another count, the flag or not: what follows is read as that."""
+    forged = btf_section()
+    data, at = forged.data, btf.HEADER_SIZE
+    for record in forged.records.records:
+        for kind, count in product(range(21), (0, 1, 2, 1 << 31 | 1)):
+            info = struct.pack("<I", kind << 24 | count)
+            try_btf(data[: at + 4] + info + data[at + 8 :])
+        at += len(record)
+
+
+def test_a_modules_btf_with_extreme_words_is_refused_or_read() -> None:
+    """Ids and string offsets on both sides of where the kernel's end."""
+    forged = btf_section()
+    base = BtfTypes(forged.data)
+    made = btf.Records("<", forged.records)
+    made.add(btf.STRUCT, "m", 8, [made.name("x"), 1, 0], 1)
+    made.add(btf.TYPEDEF, "t", made.end)
+    data = made.data
+    (length,) = struct.unpack_from("<I", data, 12)
+    edges = (base.end - 1, base.end, base.end + 1, base.end + 2, base.strings_end, 1, 2)
+    for at in range(btf.HEADER_SIZE, btf.HEADER_SIZE + length, 4):
+        for value in EXTREMES + edges:
+            try_btf(data[:at] + struct.pack("<I", value) + data[at + 4 :], base)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data(), st.sampled_from("<>"))
+def test_any_damage_of_btf_is_survived(data: st.DataObject, order: str) -> None:
+    """Any few bytes changed anywhere."""
+    raw = bytearray(btf_section(order).data)
+    for _ in range(data.draw(st.integers(1, 8))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    try_btf(bytes(raw))
+
+
+@pytest.mark.parametrize("kind", [0, 20, 31, 127])
+def test_unknown_kinds_of_btf_are_refused_by_number(kind: int) -> None:
+    """What comes behind one cannot be found: the message says which kind it is."""
+    made = btf.Records("<")
+    made.add(kind, "a")
+    with pytest.raises(FormatError, match=f"kind {kind},"):
+        BtfTypes(made.data)
+
+
+def btf_circles() -> Iterator[tuple[str, list[tuple[object, ...]]]]:
+    """Types that are made of themselves: (name, records); their ids are from 2 on."""
+    yield "a", [(btf.TYPEDEF, "a", 2)]
+    yield "a", [(btf.TYPEDEF, "a", 3), (btf.CONST, "", 2)]
+    yield "a", [(btf.TYPEDEF, "a", 3), (btf.TYPE_TAG, "rcu", 3)]
+    yield "a", [(btf.TYPEDEF, "a", 3), (btf.TYPE_TAG, "odd", 4), (btf.TYPE_TAG, "odd", 3)]
+    yield "struct a", [(btf.STRUCT, "a", 8, [1, 2, 0], 1)]
+    yield "struct a", [(btf.STRUCT, "a", 8, [0, 2, 0, 0, 2, 0], 2)]
+    yield "struct a", [(btf.STRUCT, "a", 8, [1, 3, 8 << 24], 1, True), (btf.TYPEDEF, "t", 3)]
+    yield "struct a", [(btf.STRUCT, "a", 8, [1, 3, 0], 1), (btf.ARRAY, "", 0, [2, 2, 5])]
+    yield "struct a", [(btf.STRUCT, "a", 8, [1, 3, 0], 1), (btf.ARRAY, "", 0, [3, 3, 1 << 31])]
+    yield "struct a", [(btf.STRUCT, "a", 8, [1, 3, 0], 1), (btf.PTR, "", 4),
+                       (btf.FUNC_PROTO, "", 4, [0, 4, 0, 4, 0, 4], 3)]  # fmt: skip
+    yield "struct a", [(btf.STRUCT, "a", 8, [1, 3, 0], 1), (btf.FWD, "a")]
+    yield "struct a", [(btf.STRUCT, "a"), (btf.STRUCT, "a", 8, [1, 4, 0], 1), (btf.FWD, "b")]
+
+
+@pytest.mark.parametrize(("name", "rows"), list(btf_circles()))
+def test_btf_types_made_of_themselves_end(name: str, rows: list[tuple[object, ...]]) -> None:
+    """Typedefs, tags, pointers, arrays, structs and functions in circles end."""
+    made = btf.Records("<")
+    made.add(btf.INT, "long", 8, [64])
+    for row in rows:
+        made.add(*row)
+    types = BtfTypes(made.data)
+    assert name in set(types.names())
+    explore(types)
+
+
+def test_a_million_types_of_one_name_end_soon() -> None:
+    """Only so many are looked at for one that is complete."""
+    made = btf.Records("<")
+    made.add(btf.INT, "long", 8, [64])
+    made.records += [made.record(btf.STRUCT, "a")] * 100_000
+    types = BtfTypes(made.data)
+    assert types.find("struct a") == Composite("struct", "a", 0, ())
+    tracemalloc.start()
+    types.find("struct a")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 22
 
 
 Compiler = Callable[[str, str, str], Path]

@@ -16,10 +16,12 @@ from kvm_exporter.kvm import debugfile
 from kvm_exporter.kvm.errors import KvmError, TypeMissing
 from kvm_exporter.kvm.source import File
 from kvm_exporter.kvm.types import dwarf_cache, opening
+from kvm_exporter.kvm.types.dwarf import Dwarf
 from kvm_exporter.kvm.types.dwarf_file import DwarfFile
 from kvm_exporter.kvm.types.dwarf_scan import Names
 from kvm_exporter.kvm.types.lazy import LazyTypes
-from kvm_exporter.kvm.types.opening import Origin, open_types
+from kvm_exporter.kvm.types.opening import open_types
+from kvm_exporter.kvm.types.origin import Origin
 
 TEXT = "struct proc { struct proc *next; int p_pid; }; struct proc *allproc;"
 BUILD_ID = bytes.fromhex("0123456789abcdef")
@@ -215,7 +217,7 @@ def test_an_index_that_leads_astray_is_an_error(cache: Path, compiler: Compiler)
     """Any offset in it: a type or a KvmError."""
     file = indexed(compiler)
     for at in (-1, 0, 3, 20, file.size, 1 << 70):
-        types = opening.Dwarf(file, Names({"struct proc": at}, {"allproc": at}))
+        types = Dwarf(file, Names({"struct proc": at}, {"allproc": at}))
         for ask in (types.find, types.variable):
             try:
                 ask("struct proc" if ask == types.find else "allproc")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from kvm_exporter.kvm.abi import NATIVE
 from kvm_exporter.kvm.errors import Unsupported
 from kvm_exporter.kvm.live.devmem import KMEM, DeviceMemory, NoMemory
 from kvm_exporter.kvm.live.devname import LibcDeviceNames
 from kvm_exporter.kvm.live.fsstat import LibcFileSystems
-from kvm_exporter.kvm.live.kldsym import NATIVE, KldSymbols, LibcKldsym
+from kvm_exporter.kvm.live.kldsym import KldSymbols, LibcKldsym
 from kvm_exporter.kvm.live.sysctl import LibcSysctl
 from kvm_exporter.kvm.memory import Memory
 from kvm_exporter.kvm.objects.freebsd.answers import Answers

@@ -21,8 +21,8 @@ from kvm_exporter.kvm.objects.freebsd.namecache import Paths
 from kvm_exporter.kvm.objects.freebsd.proclist import ProcessList
 from kvm_exporter.kvm.objects.freebsd.procs import CTL_KERN, KERN_PROC
 from kvm_exporter.kvm.objects.freebsd.refusals import refused
-from kvm_exporter.kvm.objects.freebsd.structs import Struct, Values
 from kvm_exporter.kvm.objects.freebsd.userstrings import find_vectors, read_strings
+from kvm_exporter.kvm.objects.structs import Struct, Values
 from kvm_exporter.kvm.objects.vector import vector
 from kvm_exporter.kvm.tally import Tally
 from kvm_exporter.kvm.target import Target

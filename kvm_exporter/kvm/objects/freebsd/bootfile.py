@@ -14,7 +14,7 @@ from kvm_exporter.kvm.objects.freebsd.answers import Answers
 
 if TYPE_CHECKING:  # no collector opens the file: they are imported by who does
     from kvm_exporter.kvm.kernelfile import KernelFile
-    from kvm_exporter.kvm.types.opening import Origin
+    from kvm_exporter.kvm.types.origin import Origin
 
 
 class BootFile:

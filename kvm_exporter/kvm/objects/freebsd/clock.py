@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from kvm_exporter.kvm.errors import FormatError, KvmError
-from kvm_exporter.kvm.objects.freebsd.structs import read_numbers
+from kvm_exporter.kvm.objects.structs import read_numbers
 from kvm_exporter.kvm.target import Target
 
 MICRO = 1_000_000

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from kvm_exporter.kvm.errors import FormatError, KvmError, TypeMissing
 from kvm_exporter.kvm.objects.freebsd.proclist import ProcessList
-from kvm_exporter.kvm.objects.freebsd.structs import LARGEST, Struct, Values
+from kvm_exporter.kvm.objects.structs import LARGEST, Struct, Values
 from kvm_exporter.kvm.target import Target
 from kvm_exporter.kvm.types.flatten import layout
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kvm_exporter.kvm.errors import KvmError
-from kvm_exporter.kvm.objects.freebsd.structs import Struct, Values
+from kvm_exporter.kvm.objects.structs import Struct, Values
 from kvm_exporter.kvm.target import Target
 
 VV_ROOT = 0x1

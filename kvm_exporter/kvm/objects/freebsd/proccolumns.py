@@ -1,66 +1,24 @@
-"""How do rows of structs become columns of struct kinfo_proc?  By rules, worked out on demand.
+"""How do rows of structs become columns of struct kinfo_proc?  By rules (objects/columns.py).
 
-1. Only what somebody asks for is worked out: what no wanted attribute needs costs nothing, and no
-   struct is read for it.
-2. A column has a row for each process or, for rows of threads, for each of these.  What depends on
-   the process alone is worked out once for it, and repeated for its threads.
-3. What a kernel has not (a member, a struct, a clock) is a column of None.
+A column has a row for each process or, for rows of threads, for each of these.  What depends on the
+process alone is worked out once for it, and repeated for its threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
+from kvm_exporter.kvm.objects.columns import Column, Columns, Rules, table
 from kvm_exporter.kvm.objects.freebsd.procfill import Machine
-from kvm_exporter.kvm.objects.freebsd.procrules import Rule
-from kvm_exporter.kvm.objects.freebsd.procsources import SOURCES, Shared
-from kvm_exporter.kvm.objects.freebsd.structs import Row
+from kvm_exporter.kvm.objects.freebsd.procsources import SOURCES
+from kvm_exporter.kvm.objects.sources import Shared
+from kvm_exporter.kvm.objects.structs import Row
 
-Column = Sequence[Any]
-Rules = Mapping[str, str | Rule]
 Threads = Sequence[tuple[int, Row | None]]
 """A process's threads: their addresses, and their rows where they could be read."""
-
-
-class Columns(dict[str, Column]):
-    """Columns by name; ``load`` gives those of a name without a rule, and its like."""
-
-    def __init__(
-        self, rules: Rules, machine: Machine, load: Callable[[str], Mapping[str, Column]]
-    ) -> None:
-        super().__init__()
-        self._rules = rules
-        self._machine = machine
-        self._load = load
-
-    def __missing__(self, name: str) -> Column:
-        rule = self._rules.get(name)
-        if rule is None:
-            self.update(self._load(name))
-        elif isinstance(rule, Rule):
-            columns = [self[column] for column in rule.columns]
-            self[name] = around_gaps(partial(rule.function, self._machine), columns)
-        else:
-            self[name] = self[rule]
-        return self[name]
-
-
-def around_gaps(function: Callable[..., object], columns: Sequence[Column]) -> Column:
-    """``function`` of each row, None for a row with a None in it."""
-    if not any(None in column for column in columns):
-        return list(map(function, *columns))
-    rows = zip(*columns, strict=True)
-    return [None if None in row else function(*row) for row in rows]
-
-
-def table(source: str, names: Sequence[str], rows: Iterable[Row | None]) -> dict[str, Column]:
-    """Rows turned into columns; a missing row's values are None."""
-    empty = (None,) * len(names)
-    columns = list(zip(*(empty if row is None else row for row in rows), strict=True))
-    return {f"{source}.{name}": columns[at] if columns else () for at, name in enumerate(names)}
 
 
 class Chunk:
@@ -135,17 +93,3 @@ class Chunk:
 def _of_threads(source: str, names: Sequence[str], threads: Threads) -> dict[str, Column]:
     columns = table(source, names, [row for _, row in threads])
     return columns | {f"{source}.address": [address for address, _ in threads]}
-
-
-def needs(rules: Rules, names: Collection[str], source: str) -> set[str]:
-    """Those of the names that depend on columns called ``source`` …, by whatever rules between."""
-    known: dict[str, bool] = {}
-
-    def depends(name: str) -> bool:
-        if name not in known:
-            rule = rules.get(name)
-            columns = rule.columns if isinstance(rule, Rule) else filter(None, [rule])
-            known[name] = name.startswith(source) or any(map(depends, columns))
-        return known[name]
-
-    return {name for name in names if depends(name)}

@@ -11,16 +11,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain, islice
 
 from kvm_exporter.kvm.errors import ProcessGone, TypeMissing
+from kvm_exporter.kvm.objects.columns import Column, Rules, needs, table
 from kvm_exporter.kvm.objects.freebsd import kinfo
 from kvm_exporter.kvm.objects.freebsd.pctcpu import FSCALE
-from kvm_exporter.kvm.objects.freebsd.proccolumns import Chunk, Column, Rules, Threads, needs, table
+from kvm_exporter.kvm.objects.freebsd.proccolumns import Chunk, Threads
 from kvm_exporter.kvm.objects.freebsd.procfill import PRS_NEW, Machine
 from kvm_exporter.kvm.objects.freebsd.proclist import ProcessList
 from kvm_exporter.kvm.objects.freebsd.procrules import BEFORE_15, RULES, THREAD_RULES
-from kvm_exporter.kvm.objects.freebsd.procsources import PROC, open_sources
-from kvm_exporter.kvm.objects.freebsd.structs import Row, Struct
+from kvm_exporter.kvm.objects.freebsd.procsources import PROC, SOURCES
 from kvm_exporter.kvm.objects.freebsd.threadlist import ThreadLists
 from kvm_exporter.kvm.objects.model import Process, ProcOp
+from kvm_exporter.kvm.objects.sources import open_sources
+from kvm_exporter.kvm.objects.structs import Row, Struct
 from kvm_exporter.kvm.target import Target
 
 PID_MAX = 99_999
@@ -76,7 +78,7 @@ class _Reader:
         missing = {"p_pid", "p_state"} - set(self._proc.names)
         if missing:
             raise TypeMissing(f"struct proc has no {', '.join(missing)} in this kernel")
-        self._sources = open_sources(target)
+        self._sources = open_sources(target, SOURCES)
         self._machine = Machine(target)
         cred = self._sources.get("cred")
         self._rules: Rules = RULES if cred and "cr_gid" in cred.names else {**RULES, **BEFORE_15}

@@ -1,10 +1,7 @@
 """From which of the kernel's structs is a process told, and how does one come from the other?
 
-1. A source is a struct that a pointer in another source leads to; ``proc`` and ``thread`` are where
-   it begins.  Its columns are named ``cred.cr_uid``.
-2. A null pointer gives zeros and empty texts, as the kernel leaves kinfo_proc where it has nothing
-   to fill in.  What cannot be read is None.
-3. Credentials, groups, sessions and the like are shared: each address is read but once.
+``proc`` and ``thread`` are where it begins (objects/sources.py has the rules).  A null pointer
+gives zeros and empty texts, as the kernel leaves kinfo_proc where it has nothing to fill in.
 
 The structs: sys/sys/proc.h, ucred.h, jail.h, loginclass.h, tty.h, resourcevar.h, sysent.h,
 sys/vm/vm_map.h, sys/fs/devfs/devfs_int.h.
@@ -12,12 +9,9 @@ sys/vm/vm_map.h, sys/fs/devfs/devfs_int.h.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
 
-from kvm_exporter.kvm.errors import KvmError
-from kvm_exporter.kvm.objects.freebsd.structs import Row, Struct
-from kvm_exporter.kvm.target import Target
+from kvm_exporter.kvm.objects.sources import Source
 
 RU = (
     "ru_maxrss",
@@ -61,15 +55,6 @@ THREAD = (
 )
 
 
-class Source(NamedTuple):
-    """``members`` of the structs that ``pointer``, a column, leads to; at ``inside`` of them."""
-
-    struct: str
-    pointer: str
-    members: str
-    inside: str = ""
-
-
 SOURCES: Mapping[str, Source] = {
     "cred": Source(
         "struct ucred",
@@ -94,35 +79,3 @@ SOURCES: Mapping[str, Source] = {
     "stats": Source("struct pstats", "proc.p_stats", "p_start.tv_sec p_start.tv_usec"),
     "sysent": Source("struct sysentvec", "proc.p_sysent", "sv_name"),
 }
-
-
-class Shared:
-    """A source's structs by address, each read once."""
-
-    def __init__(self, target: Target, source: Source) -> None:
-        self._struct = Struct(target, source.struct, source.members.split())
-        self._inside = target.offset(source.struct, source.inside) if source.inside else 0
-        self._mask = target.abi.address_mask
-        self._known: dict[int, Row | None] = {0: self._struct.nothing}
-        self.names = self._struct.names
-
-    def rows(self, pointers: Sequence[int | None]) -> list[Row | None]:
-        """The row that each pointer leads to; None for one that is not known, or leads nowhere."""
-        return [None if one is None else self._at(one) for one in pointers]
-
-    def _at(self, pointer: int) -> Row | None:
-        known = self._known
-        if pointer not in known:
-            known[pointer] = self._struct.at(pointer - self._inside & self._mask)
-        return known[pointer]
-
-
-def open_sources(target: Target) -> Mapping[str, Shared]:
-    """Readers of every source whose struct this kernel's types tell."""
-    found = {}
-    for name, source in SOURCES.items():
-        try:
-            found[name] = Shared(target, source)
-        except KvmError:
-            target.tally.add(source.struct, None)
-    return found

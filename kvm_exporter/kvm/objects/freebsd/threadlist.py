@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from kvm_exporter.kvm.objects.freebsd.proccolumns import Threads
 from kvm_exporter.kvm.objects.freebsd.procsources import THREAD
-from kvm_exporter.kvm.objects.freebsd.structs import Row, Struct
+from kvm_exporter.kvm.objects.structs import Row, Struct
 from kvm_exporter.kvm.target import Target
 
 MOST_OF_ONE = 1 << 16

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator
 
 from kvm_exporter.kvm.errors import Unsupported
 from kvm_exporter.kvm.live import kmsg
-from kvm_exporter.kvm.live.kallsyms import Kallsyms
 from kvm_exporter.kvm.live.kcore import Kcore
 from kvm_exporter.kvm.live.procfs import Procfs
 from kvm_exporter.kvm.objects import model
@@ -26,6 +25,7 @@ from kvm_exporter.kvm.objects.linux import (
     swap,
     uname,
 )
+from kvm_exporter.kvm.objects.linux.running import Running
 from kvm_exporter.kvm.objects.opened import Opened
 from kvm_exporter.kvm.tally import Tally
 
@@ -144,6 +144,12 @@ def open_live(core: str | None, *, write: bool) -> Opened:
         raise Unsupported(f"{core}: Linux has no kernel virtual memory there; use /proc/kcore")
     tally, procfs = Tally(), Procfs()
     kernel_memory = NoMemory(core) if core == "/dev/null" else Kcore(core or "/proc/kcore")
+    running = Running(kernel_memory, procfs, tally)
     return Opened(
-        LinuxLive(procfs, tally), kernel_memory, Kallsyms(procfs), tally, kernel_memory.close
+        LinuxLive(procfs, tally),
+        kernel_memory,
+        running.symbols,
+        tally,
+        running.close,
+        find_target=running.target,
     )

@@ -8,6 +8,8 @@ neither.  All of these are in ``fields``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from kvm_exporter.kvm.live.procfs import Procfs
 from kvm_exporter.kvm.objects.linux import reading, vmstat
 from kvm_exporter.kvm.objects.model import Memory
@@ -33,13 +35,18 @@ def from_live(procfs: Procfs, tally: Tally) -> Memory:
     """
     fields, huge = parse(reading.optional(procfs, tally, SOURCE))
     values = vmstat.parse(reading.optional(procfs, tally, vmstat.SOURCE))
+    return joined(fields, huge, values)
+
+
+def joined(fields: dict[str, int], huge: Mapping[str, int], values: Mapping[str, int]) -> Memory:
+    """Meminfo's bytes, its numbers of huge pages, and vmstat's numbers."""
     return Memory(
         size_bytes=fields.get("MemTotal"),
         available_bytes=fields.get("MemAvailable"),
         queues={queue: fields[name] for queue, name in _QUEUES.items() if name in fields},
         fields=fields,
         counters={name: value for name, value in values.items() if not vmstat.is_level(name)},
-        levels=huge | {name: value for name, value in values.items() if vmstat.is_level(name)},
+        levels={**huge, **{name: n for name, n in values.items() if vmstat.is_level(name)}},
     )
 
 

@@ -7,6 +7,7 @@ that could be read are filled even then.  ``name`` is the source that failures a
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +15,7 @@ from typing import Protocol
 from kvm_exporter.kvm.live.procfs import Directory, Procfs
 from kvm_exporter.kvm.objects.linux import columns, reading
 from kvm_exporter.kvm.objects.linux.columns import POSITION, Cell, Line, Row, Scale
+from kvm_exporter.kvm.objects.model import Namespaces
 
 
 class Source(Protocol):
@@ -152,11 +154,27 @@ class WaitChannel:
         row[_WCHAN] = name.decode("ascii") if name not in (b"", b"0") else None
 
 
+class NamespaceLinks:
+    """The links in /proc/PID/ns: ``net:[4026531840]`` (namespaces(7)).
+
+    A zombie has left most of them, and older kernels have fewer: those are None.
+    """
+
+    name = "proc ns"
+
+    def fill(self, directory: Directory, row: Row) -> None:
+        found = Namespaces(*(_namespace(directory, name) for name in Namespaces._fields))
+        if found == Namespaces():
+            raise FileNotFoundError(errno.ENOENT, "no namespace is told")
+        row[_NAMESPACES] = found
+
+
 _COMM = POSITION["comm"]
 _OPEN = POSITION["open_files"]
 _LIMIT = POSITION["max_open_files"]
 _CGROUP = POSITION["cgroup"]
 _WCHAN = POSITION["wait_channel"]
+_NAMESPACES = POSITION["namespaces"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +209,7 @@ def sources(wanted: Collection[str], procfs: Procfs, scale: Scale) -> Sources:
     by_itself: tuple[tuple[object, Source], ...] = (
         ("open_files" in wanted, Descriptors(procfs)),
         ("wait_channel" in wanted, WaitChannel()),
+        ("namespaces" in wanted, NamespaceLinks()),
         (io, Lines("io", io)),
         (status, Lines("status", status)),
     )
@@ -215,6 +234,14 @@ def thread_group(data: bytes) -> int | None:
     """The process a thread belongs to: ``Tgid`` in /proc/PID/status; None where it says none."""
     _, _, rest = data.partition(b"\nTgid:")
     return reading.first_number(rest)
+
+
+def _namespace(directory: Directory, name: str) -> int | None:
+    try:
+        link = directory.link(f"ns/{name}")
+    except FileNotFoundError:
+        return None
+    return int(link.partition(b"[")[2].removesuffix(b"]"))
 
 
 def cgroup(data: bytes) -> str | None:

@@ -22,7 +22,7 @@ from kvm_exporter.kvm.objects.linux.resting import Memory, Resting
 from kvm_exporter.kvm.objects.model import Process, ProcOp
 from kvm_exporter.kvm.tally import Tally
 
-_FILTERS = {
+FILTERS = {
     ProcOp.PGRP: "pgid",
     ProcOp.SESSION: "sid",
     ProcOp.TTY: "tty",
@@ -54,7 +54,11 @@ class Choice:
             raise Unsupported(f"Process has no field {', '.join(unknown)}")
         if "thread_name" in wanted and self.threads:
             wanted |= {"comm"}
-        return wanted | {_FILTERS[self.op]} if self.op in _FILTERS else wanted
+        return wanted | {FILTERS[self.op]} if self.op in FILTERS else wanted
+
+    def has(self, process: Row | Process) -> bool:
+        """Whether ``op`` and ``arg`` choose it, as far as a field of it tells."""
+        return self.op not in FILTERS or process[POSITION[FILTERS[self.op]]] == self.arg
 
 
 def from_live(
@@ -83,12 +87,11 @@ class _Walk:
         everyone = choice.op in (ProcOp.ALL, ProcOp.PROC) and not choice.threads
         self._resting = Resting(memory, wanted, sources) if everyone and sources.by_itself else None
         self._leader = (pidfiles.Stat((), comm=True),) if "comm" in wanted else ()
-        self._filter = POSITION.get(_FILTERS.get(choice.op, ""))
 
     def processes(self) -> Iterator[Process]:
         for pid in self._pids():
             process = self._process(pid)
-            if process and self._matches(process):
+            if process and self._choice.has(process):
                 yield process
         if self._resting:
             self._resting.end()
@@ -147,7 +150,7 @@ class _Walk:
             return []
         finally:
             directory.close()
-        return [made(row) for row in rows if row and self._matches(row)]
+        return [made(row) for row in rows if row and self._choice.has(row)]
 
     def _thread(self, process: Directory, tid: int, leader: Row) -> Row | None:
         """A thread's row: its own figures under its process's pid and comm; None if gone."""
@@ -182,6 +185,3 @@ class _Walk:
             return False
         self._tally.add("proc pid", error.errno)
         return True
-
-    def _matches(self, row: Row | Process) -> bool:
-        return self._filter is None or row[self._filter] == self._choice.arg

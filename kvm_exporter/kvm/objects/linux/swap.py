@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Mapping
 
 from kvm_exporter.kvm.live.procfs import Procfs
 from kvm_exporter.kvm.objects.linux import reading, vmstat
@@ -65,8 +66,13 @@ def _unescape(name: bytes) -> str:
 def activity_from_live(procfs: Procfs, tally: Tally) -> SwapActivity:
     """Bytes swapped since boot; Linux counts pages only, so the operations are unknown."""
     values = vmstat.parse(reading.optional(procfs, tally, vmstat.SOURCE))
+    return activity(values, procfs.page_size)
+
+
+def activity(values: Mapping[str, int], page_size: int) -> SwapActivity:
+    """Of vmstat's numbers."""
     pages_in, pages_out = values.get("pswpin"), values.get("pswpout")
     return SwapActivity(
-        in_bytes=None if pages_in is None else pages_in * procfs.page_size,
-        out_bytes=None if pages_out is None else pages_out * procfs.page_size,
+        in_bytes=None if pages_in is None else pages_in * page_size,
+        out_bytes=None if pages_out is None else pages_out * page_size,
     )

@@ -1,7 +1,7 @@
-"""How is a dead kernel opened?  Dump and kernel file become memory, symbols, types and objects.
+"""How is a dead FreeBSD opened?  Dump and kernel file become memory, symbols, types and objects.
 
-1. The dump is unwrapped (containers), recognised (formats), and its addresses are translated
-   through what it brings along, or through page tables that the kernel's file helps to find.
+1. Addresses are translated through what the dump brings along, or through page tables that the
+   kernel's file helps to find.
 2. A kernel file that is another's would make garbage of everything, so its version string and its
    build id are compared with those in the dump's memory: builds of one release have one version.
 3. Nothing is read before it is needed: symbols at the first name, types at the first struct.
@@ -11,17 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import os
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import fields, replace
 from functools import partial
 
-from kvm_exporter.kvm.containers import Textdump, Unwrapped, open_container
+from kvm_exporter.kvm.containers import Textdump, Unwrapped
+from kvm_exporter.kvm.dead.facts import facts
+from kvm_exporter.kvm.dead.matching import (
+    other_there,
+    same_architecture,
+    same_version,
+    version_of,
+)
 from kvm_exporter.kvm.dump import Dump, DumpOptions, TextDump
-from kvm_exporter.kvm.errors import Fault, FormatError, KvmError
-from kvm_exporter.kvm.formats import Image, open_image
-from kvm_exporter.kvm.formats.rawmem import open_raw
+from kvm_exporter.kvm.errors import FormatError, KvmError
+from kvm_exporter.kvm.formats import Image
 from kvm_exporter.kvm.formats.roots import complete
 from kvm_exporter.kvm.kernelfile import KernelFile
 from kvm_exporter.kvm.memory import Memory
@@ -45,37 +49,37 @@ KERNELS = ("/boot/kernel/kernel", "/boot/kernel.old/kernel", "/boot/*/kernel")
 VERSION = "version"
 """The variable that holds what uname -v says (sys/sys/systm.h)."""
 
-LONGEST_VERSION = 1024
-
 MOST_TOLD = 180
 """struct kerneldumpheader has room for 191 bytes; white space at the end of those is lost."""
 
 
-def open_dead(kernel: str | None, core: str, options: DumpOptions, *, write: bool) -> Opened:
-    """The kernel in the dump ``core``, written by the one in the file ``kernel``.
+def open_freebsd(
+    kernel: str | None, unwrapped: Unwrapped, image: Image, options: DumpOptions
+) -> Opened:
+    """The kernel in the dump ``image``, written by the one in the file ``kernel``.
 
-    Errors: FormatError where either is damaged, or they do not belong together; KvmError,
-    AccessDenied and Unsupported as open_container and KernelFile.
+    None looks for it in /boot.  Errors: FormatError where they do not belong together, and as
+    KernelFile.
     """
-    with ExitStack() as stack:
-        unwrapped = open_container(
-            core,
-            writable=write,
-            private_key=options.private_key,
-            cache_directory=options.cache_directory,
-            progress=options.progress,
-        )
-        stack.callback(unwrapped.source.close)
-        source = unwrapped.source
-        if unwrapped.textdump:
-            return _texts(unwrapped, unwrapped.textdump, stack.pop_all().close)
-        image = open_raw(source) if options.raw else open_image(source)
-        if kernel is None:
-            opened = _with_any_kernel(unwrapped, image, options)
-        else:
-            opened = _with_kernel(kernel, unwrapped, image, options)
-        stack.callback(opened.close)
-        return replace(opened, close=stack.pop_all().close)
+    if kernel is None:
+        return _with_any_kernel(unwrapped, image, options)
+    return _with_kernel(kernel, unwrapped, image, options)
+
+
+def open_texts(unwrapped: Unwrapped) -> Opened:
+    """A textdump(4): no kernel file is needed to read it."""
+    texts = unwrapped.textdump or Textdump()
+    name = unwrapped.source.name
+    there = [one.name for one in fields(texts) if getattr(texts, one.name) is not None]
+    told = (
+        ("core", name),
+        ("wrapped in", ", ".join(unwrapped.layers)),
+        ("format", f"textdump of {', '.join(there) or 'nothing'}; it holds no memory"),
+    )
+    system = FreeBSDTextdump(unwrapped, texts, _death(unwrapped))
+    nothing = NoMemory(name)
+    dump = TextDump(unwrapped, texts, lambda: told)
+    return Opened(system, nothing, nothing, Tally(), unwrapped.source.close, dump=dump)
 
 
 def _with_kernel(kernel: str, unwrapped: Unwrapped, image: Image, options: DumpOptions) -> Opened:
@@ -83,7 +87,7 @@ def _with_kernel(kernel: str, unwrapped: Unwrapped, image: Image, options: DumpO
     with ExitStack() as stack:
         file = KernelFile(kernel)
         stack.callback(file.close)
-        _same_architecture(image, file)
+        same_architecture(image, file)
         image = complete(image, unwrapped.source, file.arch, file)
         types = LazyTypes(
             partial(
@@ -130,16 +134,7 @@ def _has_version(kernel: str, told: str) -> bool:
 
 
 def _version(file: KernelFile) -> str:
-    address = file.address(VERSION)
-    data = file.read(address, LONGEST_VERSION) if address is not None else b""
-    return data.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-
-
-def _same_architecture(image: Image, file: KernelFile) -> None:
-    if image.arch is not None and image.arch.elf != file.arch.elf:
-        raise FormatError(
-            f"{file.name} is a kernel of {file.arch.name}, but the dump one of {image.arch.name}"
-        )
+    return version_of(file, VERSION).decode("utf-8", "surrogateescape")
 
 
 def _joined(unwrapped: Unwrapped, image: Image, file: KernelFile, types: LazyTypes) -> Opened:
@@ -155,52 +150,20 @@ def _joined(unwrapped: Unwrapped, image: Image, file: KernelFile, types: LazyTyp
     symbols.find_modules_with(lambda: LinkerFiles(target, finder(file.name)))
     users = UserSpaces(target, arch, source, image.physical, translator)
     system = FreeBSDDead(target, arch, users, _told(unwrapped, image))
-    dump = Dump(unwrapped, image, arch, translator, partial(_facts, unwrapped, image, file, types))
+    told = partial(facts, unwrapped, image, arch, file, types)
+    dump = Dump(unwrapped, image, arch, translator, told)
     return Opened(system, memory, symbols, tally, memory.close, target, dump)
 
 
 def _same_kernel(memory: Memory, file: KernelFile, image: Image) -> None:
     """FormatError where the dump's kernel has another version string or build id (rule 2)."""
-    own = _version(file)
-    other = _other(memory, image, file.address(VERSION), os.fsencode(own))
-    if other is not None:
-        told = other.partition(b"\0")[0].decode("utf-8", "replace").strip()
-        there = repr(told) if told and told.isprintable() else "something else"
+    same_version(memory, file, VERSION, image.displacement)
+    address, note = file.build_note
+    if other_there(memory, address, image.displacement, note) is not None:
         raise FormatError(
-            f"{file.name} did not write this dump: it is {own.strip()!r}, and the dump has "
-            f"{there} there"
+            f"{file.name} did not write this dump: it is another build of "
+            f"{_version(file).strip()!r} (its build id is not the one in the dump)"
         )
-    if _other(memory, image, *file.build_note) is not None:
-        raise FormatError(
-            f"{file.name} did not write this dump: it is another build of {own.strip()!r} (its "
-            "build id is not the one in the dump)"
-        )
-
-
-def _other(memory: Memory, image: Image, address: int | None, own: bytes) -> bytes | None:
-    """What the dump has in place of ``own``; None where it has just that, or nothing."""
-    if address is None or not own:
-        return None
-    try:
-        data = memory.read(address + image.displacement, len(own))
-    except Fault:
-        return None
-    return None if own.startswith(data) else data
-
-
-def _texts(unwrapped: Unwrapped, texts: Textdump, close: Callable[[], None]) -> Opened:
-    """A textdump(4): no kernel file is needed to read it."""
-    name = unwrapped.source.name
-    there = [one.name for one in fields(texts) if getattr(texts, one.name) is not None]
-    facts = (
-        ("core", name),
-        ("wrapped in", ", ".join(unwrapped.layers)),
-        ("format", f"textdump of {', '.join(there) or 'nothing'}; it holds no memory"),
-    )
-    system = FreeBSDTextdump(unwrapped, texts, _death(unwrapped))
-    nothing = NoMemory(name)
-    dump = TextDump(unwrapped, texts, lambda: facts)
-    return Opened(system, nothing, nothing, Tally(), close, dump=dump)
 
 
 def _told(unwrapped: Unwrapped, image: Image) -> Told:
@@ -216,23 +179,3 @@ def _death(unwrapped: Unwrapped) -> Header:
     if header:
         return Header(float(header.dumptime), header.panic_string or None)
     return Header(None, (info.panic_string if info else None) or None)
-
-
-def _facts(
-    unwrapped: Unwrapped, image: Image, file: KernelFile, types: LazyTypes
-) -> tuple[tuple[str, str], ...]:
-    try:
-        origin = types.origin.words
-    except KvmError as error:
-        origin = f"none: {error}"
-    wrapped = (("wrapped in", ", ".join(unwrapped.layers)),) if unwrapped.layers else ()
-    return (
-        ("core", unwrapped.source.name),
-        ("kernel", file.name),
-        *wrapped,
-        ("format", image.format),
-        ("architecture", (image.arch or file.arch).name),
-        *image.facts,
-        ("kernel displaced by", f"{image.displacement:#x}"),
-        ("types", origin),
-    )

@@ -1,0 +1,156 @@
+"""How is a dead Linux opened?  The core alone says where its tables, symbols and types are.
+
+1. A core is Linux's where it says so (VMCOREINFO, a kdump header) or its kernel's file does.  An
+   ELF core that nobody says anything of is searched for VMCOREINFO.
+2. Symbols are the kernel's own (kallsyms), types its own (BTF); a vmlinux is asked for what the
+   core has not.  A vmlinux that is another's would make garbage of that: its build id is compared.
+3. Nothing is read before it is needed: symbols at the first name, types at the first struct.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+
+from kvm_exporter.kvm import elf
+from kvm_exporter.kvm.containers import Unwrapped
+from kvm_exporter.kvm.dead.facts import facts
+from kvm_exporter.kvm.dead.matching import same_architecture, same_version
+from kvm_exporter.kvm.dump import Dump, DumpOptions
+from kvm_exporter.kvm.errors import FormatError, KvmError
+from kvm_exporter.kvm.formats import Image
+from kvm_exporter.kvm.kernelfile import KernelFile
+from kvm_exporter.kvm.memory import Memory
+from kvm_exporter.kvm.objects.linux.dead import LinuxDead
+from kvm_exporter.kvm.objects.opened import Opened
+from kvm_exporter.kvm.space import PhysicalMemory, VirtualMemory
+from kvm_exporter.kvm.symbols.elfsymtab import ElfSymbols
+from kvm_exporter.kvm.symbols.kallsyms import LinuxSymbols
+from kvm_exporter.kvm.symbols.kallsyms_reading import read_kallsyms
+from kvm_exporter.kvm.symbols.linux_modules import LinuxModules
+from kvm_exporter.kvm.tally import Tally
+from kvm_exporter.kvm.target import Target
+from kvm_exporter.kvm.types.lazy import LazyTypes
+from kvm_exporter.kvm.types.linux_opening import open_linux_types
+from kvm_exporter.kvm.vmcore.finding import find_vmcoreinfo
+from kvm_exporter.kvm.vmcore.translating import UserSpaces, complete
+from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
+
+BANNER = "linux_banner"
+"""The variable that holds what /proc/version says (init/version.c)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Linux:
+    """What says that a dump is Linux's: its VMCOREINFO, or its kernel's file."""
+
+    info: Vmcoreinfo | None
+    of_file: bool = False
+
+
+def find_linux(kernel: str | None, unwrapped: Unwrapped, image: Image) -> Linux | None:
+    """What tells that the dump is a Linux kernel's; None where nothing does (rule 1).
+
+    Errors: those of KernelFile.
+    """
+    memory = PhysicalMemory(image.store or unwrapped.source, image.physical)
+    of_file = kernel is not None and _is_linux(kernel)
+    if image.vmcoreinfo is not None or of_file:
+        return Linux(find_vmcoreinfo(image, memory), of_file)
+    if kernel or unwrapped.header or unwrapped.info or image.translator or image.anchor:
+        return None
+    info = find_vmcoreinfo(image, memory)
+    return Linux(info) if info else None
+
+
+def _is_linux(kernel: str) -> bool:
+    file = KernelFile(kernel)
+    try:
+        return file.address(BANNER) is not None
+    except KvmError:
+        return False
+    finally:
+        file.close()
+
+
+def open_linux(
+    kernel: str | None, unwrapped: Unwrapped, image: Image, linux: Linux, options: DumpOptions
+) -> Opened:
+    """The kernel in the dump ``image``; ``kernel`` is its vmlinux, or BTF of it, or None.
+
+    Errors: FormatError where the dump is damaged, or the vmlinux another's; those of KernelFile.
+    """
+    with ExitStack() as stack:
+        file = None
+        if kernel is not None:
+            file = KernelFile(kernel)
+            stack.callback(file.close)
+        source, info = unwrapped.source, linux.info
+        if file:
+            same_architecture(image, file)
+        image = complete(image, source, info, file)
+        opened = _joined(unwrapped, image, info, file, options)
+        stack.callback(opened.close)
+        return replace(opened, close=stack.pop_all().close)
+
+
+def _joined(
+    unwrapped: Unwrapped,
+    image: Image,
+    info: Vmcoreinfo | None,
+    file: KernelFile | None,
+    options: DumpOptions,
+) -> Opened:
+    source, arch, translator = unwrapped.source, image.arch, image.translator
+    if info is None or arch is None or translator is None:
+        raise FormatError(f"{source.name}: its addresses cannot be translated")
+    tally = Tally()
+    memory = VirtualMemory(image.store or source, image.physical, translator, image.page_size)
+    if file:
+        _same_kernel(memory, file, info, image.displacement)
+    symbols = LinuxSymbols(
+        partial(read_kallsyms, memory, arch.abi, info, options.cache_directory),
+        tally,
+        partial(_displaced, file, image.displacement) if file else None,
+    )
+    types = LazyTypes(
+        partial(
+            open_linux_types,
+            memory,
+            symbols.kernel,
+            file.source if file else None,
+            info.build_id,
+            options.cache_directory,
+            options.progress,
+        )
+    )
+    target = Target(memory, symbols, types, arch.abi, tally)
+    symbols.find_modules_with(partial(LinuxModules, target, even=arch.machine == "arm"))
+    system = LinuxDead(target, arch, UserSpaces(image, source), info)
+    told = partial(facts, unwrapped, image, arch, file, types)
+    dump = Dump(unwrapped, image, arch, translator, told)
+
+    def close() -> None:
+        types.close()
+        memory.close()
+
+    return Opened(system, memory, symbols, tally, close, target, dump)
+
+
+def _displaced(file: KernelFile, displacement: int) -> ElfSymbols:
+    symbols = file.symbols
+    symbols.displacement = displacement
+    return symbols
+
+
+def _same_kernel(memory: Memory, file: KernelFile, info: Vmcoreinfo, displacement: int) -> None:
+    """FormatError where the file is of another build than the dump (rule 2)."""
+    own = elf.build_id(file.source, file.header)
+    if not own or not info.build_id:
+        same_version(memory, file, BANNER, displacement)
+    elif own.hex() != info.build_id:
+        raise FormatError(
+            f"{file.name} did not write this dump: its build id is {own.hex()}, and the dump's "
+            f"{info.build_id}"
+        )

@@ -1,0 +1,146 @@
+"""In which control group is a process?  Its struct css_set, and the names up to the root.
+
+1. Each hierarchy (struct cgroup_root) has a tree of its own.  /proc/PID/cgroup has a line for each,
+   version 2's only once that was mounted; which of them counts, pidfiles.cgroup() says.
+2. A hierarchy of version 1 shows an ending process in its root.
+3. In version 2 a group that was removed under a zombie has `` (deleted)`` behind its path.
+
+Sources: proc_cgroup_show() in kernel/cgroup/cgroup.c, include/linux/cgroup-defs.h, kernfs.h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property, partial
+from typing import NamedTuple
+
+from kvm_exporter.kvm.errors import Fault, FormatError, KvmError
+from kvm_exporter.kvm.objects.structs import Struct, Values
+from kvm_exporter.kvm.target import Target
+
+CSS_ONLINE = 0x2
+PF_EXITING = 0x4
+"""include/linux/cgroup-defs.h, include/linux/sched.h"""
+
+ROOT = "struct cgroup_root"
+SYSTEMD = b"systemd"
+
+MOST_ROOTS = 256
+MOST_GROUPS = 256
+DEEPEST = 2048
+LONGEST_NAME = 256
+"""Hierarchies, groups of one css_set, names in a path (of PATH_MAX bytes), bytes of one with its
+NUL: more than there are."""
+
+MOST_KNOWN = 1 << 16
+"""Paths that are remembered; then all are forgotten."""
+
+
+class Root(NamedTuple):
+    """A hierarchy: its struct cgroup_root, and its name where it has one."""
+
+    address: int
+    name: bytes
+
+
+class Cgroups:
+    """Control groups of ``target``.  Errors: SymbolMissing, TypeMissing, Fault."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._set = Struct(target, "struct css_set", ("dfl_cgrp", "cgrp_links.next"))
+        self._group = Struct(target, "struct cgroup", ("kn", "self.flags", "root"))
+        self._node = Struct(target, "struct kernfs_node", ("__parent|parent", "name"))
+        self._default = target.address("cgrp_dfl_root")
+        self._root = self._find_root()
+        self._known: dict[int, str | None] = {}
+
+    def path(self, css_set: int, flags: int) -> str | None:
+        """The path of a task with that ``css_set`` and these flags; None where it has none."""
+        root = self._root
+        if root is None or not css_set:
+            return None
+        if flags & PF_EXITING and root != self._default:
+            return "/"
+        if css_set not in self._known:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[css_set] = self._read_path(css_set, root)
+        return self._known[css_set]
+
+    def _read_path(self, css_set: int, root: int) -> str | None:
+        try:
+            group = self._group_of(css_set, root)
+            names = list(self._names(group["kn"]))
+        except KvmError:
+            self._target.tally.add("struct css_set", None)
+            return None
+        path = "/" + b"/".join(reversed(names)).decode("utf-8", "surrogateescape")
+        gone = root == self._default and not group["self.flags"] & CSS_ONLINE
+        return f"{path} (deleted)" if gone else path
+
+    def _group_of(self, css_set: int, root: int) -> Values:
+        """The struct cgroup that the set has in a hierarchy."""
+        row = self._whole(self._set, css_set)
+        if root == self._default:
+            return self._whole(self._group, row["dfl_cgrp"])
+        link, group = self._links
+        at = row["cgrp_links.next"]
+        for _ in range(MOST_GROUPS):
+            found = self._whole(self._group, self._target.pointer(at - link + group))
+            if found["root"] == root:
+                return found
+            at = self._target.pointer(at)
+        raise FormatError(f"css_set {css_set:#x} is in no group of the hierarchy {root:#x}")
+
+    @cached_property
+    def _links(self) -> tuple[int, int]:
+        """Where in a struct cgrp_cset_link the list goes on, and the group is."""
+        offset = partial(self._target.offset, "struct cgrp_cset_link")
+        return offset("cgrp_link"), offset("cgrp")
+
+    def _names(self, node: int) -> Iterator[bytes]:
+        """Of a struct kernfs_node and those above it, but for the root's."""
+        for _ in range(DEEPEST):
+            row = self._whole(self._node, node)
+            if not row["__parent"]:
+                return
+            name = self._target.memory.read(row["name"], LONGEST_NAME)
+            yield name.partition(b"\0")[0]
+            node = row["__parent"]
+        raise FormatError(f"the control groups go in circles at {node:#x}")
+
+    def _whole(self, struct: Struct, address: int) -> Values:
+        row = struct.values(address) if address else None
+        if row is None:
+            raise Fault(address, "a control group cannot be read")
+        return row
+
+    def _find_root(self) -> int | None:
+        """The hierarchy that counts: systemd's own, else version 2's, else the first (rule 1)."""
+        roots = list(self._roots())
+        named = [root.address for root in roots if root.name == SYSTEMD]
+        default = [self._default] if self._is_visible() else []
+        rest = [root.address for root in roots if root.address != self._default]
+        return next(iter(named + default + rest), None)
+
+    def _roots(self) -> Iterator[Root]:
+        """Every hierarchy, the one made last first."""
+        target = self._target
+        head = target.address("cgroup_roots")
+        entry = target.offset(ROOT, "root_list")
+        root = Struct(target, ROOT, ("name[]", "root_list.next"))
+        at = target.pointer(head)
+        for _ in range(MOST_ROOTS):
+            if at == head:
+                return
+            row = self._whole(root, at - entry)
+            name = bytes(row["name"] or b"").partition(b"\0")[0]
+            yield Root(at - entry, name)
+            at = row["root_list.next"]
+        target.tally.add(ROOT, None)
+
+    def _is_visible(self) -> bool:
+        """Whether version 2 was ever mounted; where that is not told, it was."""
+        (symbol,) = self._target.symbols.lookup(["cgrp_dfl_visible"])
+        return not symbol or bool(self._target.integer(symbol.value, 1))

@@ -1,0 +1,49 @@
+"""Where do the running Linux kernel's C types come from?
+
+1. What the kernel shows in /sys/kernel/btf, which anybody may read; its modules' types, too.
+2. The same data in its memory, where /sys is not mounted or shows none.
+3. The vmlinux of this very build, if it is installed: its BTF or its DWARF.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+from kvm_exporter.kvm.errors import KvmError, TypeMissing
+from kvm_exporter.kvm.memory import Memory, Symbols
+from kvm_exporter.kvm.objects.linux.vmlinux import running_build_id, vmlinux_files
+from kvm_exporter.kvm.types.linux_opening import open_btf_folder, open_symbols_btf
+from kvm_exporter.kvm.types.origin import Origin
+from kvm_exporter.kvm.types.vmlinux import open_vmlinux
+
+SYSFS = "/sys/kernel"
+
+
+def open_types(memory: Memory, symbols: Symbols, sysfs: str = SYSFS, root: str = "") -> Origin:
+    """The types of the running kernel.
+
+    ``sysfs`` is the folder with btf and notes; vmlinux is looked for below ``root``.  Errors:
+    TypeMissing, saying what was tried, where there are none.
+    """
+    build_id = running_build_id(f"{sysfs}/notes")
+    known = build_id.hex() if build_id else None
+    reasons: list[str] = []
+    for opener in (
+        partial(open_btf_folder, f"{sysfs}/btf", known),
+        partial(open_symbols_btf, memory, symbols, known),
+    ):
+        try:
+            return opener()
+        except KvmError as error:
+            reasons.append(str(error))
+    for file in vmlinux_files(os.uname().release, build_id, reasons, root):
+        try:
+            return open_vmlinux(file)
+        except KvmError as error:
+            reasons.append(str(error))
+            file.close()
+    raise TypeMissing(
+        f"the running kernel's types are not known: {'; '.join(reasons)}; a kernel with "
+        "CONFIG_DEBUG_INFO_BTF tells them, or the package with its debugging symbols"
+    )

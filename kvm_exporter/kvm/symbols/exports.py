@@ -1,0 +1,141 @@
+"""Which variables do modules see?  A kernel's table of exported symbols, where kallsyms have none.
+
+1. Without CONFIG_KALLSYMS_ALL kallsyms have functions only.  But what modules may use is exported:
+   the kernel's ``__ksymtab`` has a struct kernel_symbol of each, and that is most of what tells of
+   processes, CPUs and memory.
+2. No symbol leads there.  In a kernel's image tables and then the strings of their names follow the
+   code (RO_DATA in include/asm-generic/vmlinux.lds.h).  One name that all kernels export is looked
+   for, then the entry that leads to it, then its neighbours.
+3. An entry has two words of 32 bits, each relative to itself (CONFIG_HAVE_ARCH_PREL32_RELOCATIONS,
+   Linux 4.19), or two addresses; since 5.4 a third, of the namespace.  The form that makes the most
+   entries is taken, and believed where functions are where kallsyms have them.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import NamedTuple
+
+from kvm_exporter.kvm.abi import Abi
+from kvm_exporter.kvm.errors import Fault, SymbolMissing
+from kvm_exporter.kvm.memory import Memory, occurrences
+
+ANCHOR = b"\0init_task\0"
+"""Exported since ever (init/init_task.c)."""
+
+MOST_SEARCHED = 1 << 26
+"""Bytes behind the code."""
+
+MOST_ANCHORS = 16
+"""Strings of that name; in a kernel there are two or three."""
+
+REACH = 1 << 20
+"""Bytes between an entry and its name; 8,000 exports and their names have some 600 KB."""
+
+FEWEST = 64
+"""Entries of a table; kernels export thousands."""
+
+CHECKED = 256
+"""Functions that are compared with kallsyms; all but a few weak ones must agree."""
+
+NAME = re.compile(rb"[A-Za-z_][\w.$]{0,510}\0", re.ASCII)
+
+Find = Callable[[bytes], int | None]
+
+
+class Form(NamedTuple):
+    """``words`` of ``code`` (array) make an entry; ``relative`` to their own place."""
+
+    code: str
+    words: int
+    relative: bool
+
+
+def _forms(abi: Abi) -> Iterator[Form]:
+    for words in (3, 2):
+        yield Form("i", words, relative=True)
+        yield Form(abi.pointer, words, relative=False)
+
+
+def read_exports(memory: Memory, abi: Abi, end: int, known: Find) -> Mapping[bytes, int]:
+    """The exported symbols of the kernel whose code ends at ``end``; ``known`` finds functions.
+
+    Errors: SymbolMissing where no table is found.
+    """
+    for before in islice(occurrences(memory, end, MOST_SEARCHED, ANCHOR), MOST_ANCHORS):
+        region = _Region(memory, abi, before + 1)
+        best = max((region.table(form) for form in _forms(abi)), key=len)
+        if len(best) >= FEWEST and _agree(best, known):
+            return best
+    raise SymbolMissing("the kernel's table of exported symbols was not found in its memory")
+
+
+def _agree(table: Mapping[bytes, int], known: Find) -> bool:
+    """Whether functions are where they are known to be; ARM's have their lowest bit set."""
+    pairs = ((value, known(name)) for name, value in table.items())
+    both = list(islice(((one, other) for one, other in pairs if other is not None), CHECKED))
+    same = sum(one in (other, other | 1) for one, other in both)
+    return same * 10 > len(both) * 9
+
+
+class _Region:
+    """Memory around a name: tables before it, names on both sides."""
+
+    def __init__(self, memory: Memory, abi: Abi, anchor: int) -> None:
+        self._abi = abi
+        self._anchor = anchor
+        self._before = _before(memory, anchor & -8)
+        self._base = (anchor & -8) - len(self._before)
+        self._data = self._before + memory.read(anchor & -8, REACH)
+
+    def table(self, form: Form) -> dict[bytes, int]:
+        """The entries of that form around the one which names the anchor; none, if none does."""
+        words = array(form.code)
+        whole = len(self._before) // words.itemsize * words.itemsize
+        words.frombytes(self._before[:whole])
+        if self._abi.byteorder != sys.byteorder:
+            words.byteswap()
+        found: dict[bytes, int] = {}
+        for number in self._naming(words, form):
+            for step in (form.words, -form.words):
+                at = number - 1
+                while entry := self._entry(words, form, at):
+                    found[entry[0]] = entry[1]
+                    at += step
+        return found
+
+    def _naming(self, words: array[int], form: Form) -> Iterator[int]:
+        """The numbers of words that lead to the anchor."""
+        if form.relative:
+            target, size = self._anchor - self._base, words.itemsize
+            return (n for n, word in enumerate(words) if word + n * size == target)
+        return (n for n, word in enumerate(words) if word == self._anchor)
+
+    def _entry(self, words: array[int], form: Form, at: int) -> tuple[bytes, int] | None:
+        """(name, value) of the entry whose first word has that number; None where it is none."""
+        if not 0 <= at < len(words) - 1:
+            return None
+        value, name = words[at], words[at + 1]
+        if form.relative:
+            here = self._base + at * words.itemsize
+            value, name = here + value, here + words.itemsize + name
+        match = NAME.match(self._data, name - self._base) if name >= self._base else None
+        return (match[0][:-1], value & self._abi.address_mask) if match else None
+
+
+def _before(memory: Memory, end: int) -> bytes:
+    """As much of what lies before ``end`` as can be read, ``REACH`` at most."""
+    size = REACH
+    while size >= 4096:
+        try:
+            data = memory.read(end - size, size)
+        except Fault:
+            data = b""
+        if len(data) == size:
+            return data
+        size >>= 1
+    return b""

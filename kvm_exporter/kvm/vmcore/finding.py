@@ -1,0 +1,69 @@
+"""Where is VMCOREINFO?  In the dump's header or note; else in memory, where the kernel keeps it.
+
+1. In memory it lies at a page's start: as the text itself, and as the ELF note of it.  Older ones
+   are there as well: of a boot before, of a kernel that was prepared to take over.
+2. So the first one is taken that fits: with which the kernel, and tables that map it, are where it
+   says.  A note's counts first, unless only another fits; none that fits is better than a wrong
+   one, but a note's that does not is kept, so that what is wrong can be told.
+
+Sources: kernel/crash_core.c (vmcoreinfo_data is a page since 4.13), QEMU's hw/misc/vmcoreinfo.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from kvm_exporter.kvm.errors import Fault
+from kvm_exporter.kvm.formats import Image
+from kvm_exporter.kvm.space import PhysicalMemory
+from kvm_exporter.kvm.vmcore.scanning import search
+from kvm_exporter.kvm.vmcore.translating import is_at
+from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
+
+START = b"OSRELEASE="
+"""The first line, always (crash_save_vmcoreinfo_init)."""
+
+PAGE = 4096
+MOST_PAGES = 16
+"""Of the text: no kernel has larger pages than 64 KB."""
+
+MOST_FOUND = 256
+"""Places that begin as the text does: of a logging program, of a file's pages."""
+
+NEEDED = ("PAGESIZE", "SYMBOL(swapper_pg_dir)")
+"""Lines without which it is not the kernel's own text, or of no use."""
+
+
+def find_vmcoreinfo(image: Image, memory: PhysicalMemory) -> Vmcoreinfo | None:
+    """What the kernel says of itself; None where it is nowhere, or fits nowhere.
+
+    Without a note that fits all of memory is read, as far as it takes.
+    """
+    note = None if image.vmcoreinfo is None else Vmcoreinfo.parse(image.vmcoreinfo)
+    if note is not None and is_at(image, memory, note):
+        return note
+    return next((one for one in _in_memory(image, memory) if is_at(image, memory, one)), note)
+
+
+def _in_memory(image: Image, memory: PhysicalMemory) -> Iterator[Vmcoreinfo]:
+    seen = set()
+    for at in islice(search(memory, image.physical, START), MOST_FOUND):
+        info = Vmcoreinfo.parse(_text(memory, at))
+        if info.text not in seen and all(info.value(line) for line in NEEDED):
+            seen.add(info.text)
+            yield info
+
+
+def _text(memory: PhysicalMemory, at: int) -> bytes:
+    """From there to the end of the last page that can be read, or to a NUL."""
+    parts = []
+    for _ in range(MOST_PAGES):
+        try:
+            parts.append(memory.read(at, PAGE - at % PAGE))
+        except Fault:
+            break
+        if b"\0" in parts[-1]:
+            break
+        at += len(parts[-1])
+    return b"".join(parts)

@@ -1,0 +1,192 @@
+"""Which forms do Linux's page tables have?  The processors' own, as arch/ decodes them.
+
+1. Of the kernel's own tables only what the processor would use counts: an entry that is not
+   present, whatever Linux keeps in it, maps nothing.
+2. Of a process's tables more counts.  A page that is there, but which nobody may touch for the
+   moment (PROT_NONE, or sampled by NUMA balancing), has an entry that is not valid for the
+   processor, and a software bit that tells it from the entry of a swapped-out page.
+3. x86 keeps such pages' frames inverted (L1TF, asm/pgtable-invert.h), but for i386 without PAE.
+4. 32-bit arm with short descriptors keeps Linux's own entries 2048 bytes before the hardware's,
+   which are empty while a page was not used lately (asm/pgtable-2level.h).
+
+Sources: arch/*/include/asm/pgtable*.h, swapper entries' comments there ("must be zero").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from kvm_exporter.kvm.arch import aarch64, amd64, arm, i386, powerpc64, riscv64
+from kvm_exporter.kvm.paging import Decode, Entry, Level, Paging
+from kvm_exporter.kvm.space import EXECUTE, READ, WRITE
+
+SWAPPED = "says that it is swapped out, or on its way"
+
+User = Callable[[Paging], Paging]
+"""The kernel's form → the one of processes' tables."""
+
+
+def _of_processes(kernel: Paging, decode: Decode) -> Paging:
+    return replace(kernel.lower(), decode=decode, elsewhere=SWAPPED)
+
+
+# ---- x86
+
+PROTNONE = 1 << 8
+"""_PAGE_BIT_PROTNONE, the global bit: in swap entries it is zero."""
+HUGE = 1 << 7
+INVERTED_PAE = 0x0000_0FFF_FFFF_F000
+"""What of an inverted frame 32-bit kernels have; they use no more than 36 bits."""
+
+
+def encrypted(paging: Paging, mask: int) -> Paging:
+    """The form where ``mask`` (AMD's memory encryption, sme_mask) is no part of addresses."""
+    decode, frame = paging.decode, paging.frame & ~mask
+    if frame == paging.frame:
+        return paging
+
+    def without(entry: int, shift: int) -> Entry | None:
+        return decode(entry & ~mask, shift)
+
+    return replace(paging, decode=without, frame=frame)
+
+
+def x86_user(kernel: Paging) -> Paging:
+    """Processes' tables on x86_64, and on i386 with and without PAE."""
+    decode = kernel.decode
+    inverted = {i386.PAE.name: INVERTED_PAE, i386.PLAIN.name: 0}.get(kernel.name, amd64.FRAME)
+
+    def decode_user(entry: int, shift: int) -> Entry | None:
+        if entry & amd64.VALID or not entry & PROTNONE:
+            return decode(entry, shift)
+        if shift > 12 and not entry & HUGE:
+            return None
+        turned = entry & ~amd64.FRAME | ~entry & inverted if inverted else entry
+        return decode(turned | amd64.VALID, shift)
+
+    return _of_processes(kernel, decode_user)
+
+
+# ---- arm64, and 32-bit arm with long descriptors
+
+
+LONGEST_PLAIN = 48
+"""Bits of virtual addresses that need neither LVA nor LPA2."""
+
+PRESENT_INVALID = 1 << 11
+"""PTE_PRESENT_INVALID since 6.11.  Before, PROT_NONE was bit 58, but with this one (nG) as well."""
+
+
+def arm64(page_shift: int, bits: int) -> Paging:
+    """Tables for addresses of ``bits``.
+
+    Physical addresses of 52 bits need no more than that in the kernel with pages of 64 KB, where
+    what holds their upper bits is zero else (LPA); with others they come with virtual ones of 52
+    (LPA2, CONFIG_ARM64_PA_BITS_52).
+    """
+    known = {
+        12: aarch64.PAGINGS_4K[1 if bits > LONGEST_PLAIN else 0],
+        14: aarch64.PAGINGS_16K[1 if bits > LONGEST_PLAIN else 0],
+        16: aarch64.PAGINGS_64K[2],
+    }[page_shift]
+    return replace(
+        known,
+        name=f"{1 << page_shift - 10}k-{bits}",
+        levels=levels(page_shift, page_shift - 3, bits),
+        base=2**64 - (1 << bits),
+    )
+
+
+def levels(page_shift: int, width: int, bits: int) -> tuple[Level, ...]:
+    """Tables of 1 << ``width`` entries for addresses of ``bits``; the root's are what is left."""
+    shifts = range(page_shift, bits, width)
+    return tuple(Level(shift, min(width, bits - shift)) for shift in reversed(shifts))
+
+
+def _armed(kernel: Paging, needed: int) -> Paging:
+    """Processes' tables, where invalid pages have ``needed`` besides the bit that makes a page."""
+    decode, last = kernel.decode, kernel.levels[-1].shift
+    page, mask = needed | 0b10, needed | 0b11
+
+    def decode_user(entry: int, shift: int) -> Entry | None:
+        if shift == last and entry & mask == page:
+            entry |= 0b01
+        return decode(entry, shift)
+
+    return _of_processes(kernel, decode_user)
+
+
+def arm64_user(kernel: Paging) -> Paging:
+    """Processes' tables on arm64."""
+    return _armed(kernel, PRESENT_INVALID)
+
+
+# ---- 32-bit arm
+
+TWIN = 2048
+"""Bytes from Linux's own last tables to the hardware's (PTE_HWTABLE_OFF)."""
+L_PTE_PRESENT, L_PTE_RDONLY, L_PTE_XN = 1 << 0, 1 << 7, 1 << 9
+
+
+def _decode_twin(entry: int, shift: int) -> Entry | None:
+    if shift == 20:
+        found = arm.decode(entry, shift)
+        if found is None or found.leaf:
+            return found
+        return found._replace(address=found.address - TWIN) if found.address >= TWIN else None
+    if not entry & L_PTE_PRESENT:
+        return None
+    protection = (
+        READ | (0 if entry & L_PTE_RDONLY else WRITE) | (0 if entry & L_PTE_XN else EXECUTE)
+    )
+    return Entry(entry & arm.SMALL_FRAME, protection, 1 << 12)
+
+
+def arm_user(kernel: Paging) -> Paging:
+    """Processes' tables on 32-bit arm."""
+    if kernel.name == arm.LONG.name:
+        return _armed(kernel, 0)
+    return _of_processes(kernel, _decode_twin)
+
+
+# ---- powerpc64, radix
+
+
+def _decode_radix(entry: int, shift: int) -> Entry | None:
+    found = powerpc64.decode(entry, shift)
+    return None if found and shift == 16 and not found.leaf else found
+
+
+RADIX_4K = powerpc64.RADIX
+RADIX_64K = replace(
+    powerpc64.RADIX,
+    name="radix, 64 KB",
+    # RADIX_PTE_INDEX_SIZE and the others (asm/book3s/64/radix-64k.h)
+    levels=(Level(39, 13), Level(30, 9), Level(21, 9), Level(16, 5)),
+    decode=_decode_radix,
+    frame=powerpc64.FRAME & -(1 << 16),
+)
+
+
+def radix_user(kernel: Paging) -> Paging:
+    """Processes' tables on powerpc64: PROT_NONE pages are valid ones, without any rights."""
+    return _of_processes(kernel, kernel.decode)
+
+
+# ---- riscv64
+
+RISCV_PROT_NONE = 1 << 5
+"""_PAGE_PROT_NONE, the global bit."""
+
+
+def riscv_user(kernel: Paging) -> Paging:
+    """Processes' tables on riscv64."""
+    decode = kernel.decode
+
+    def decode_user(entry: int, shift: int) -> Entry | None:
+        if not entry & riscv64.VALID and entry & RISCV_PROT_NONE:
+            entry |= riscv64.VALID | riscv64.READABLE
+        return decode(entry, shift)
+
+    return _of_processes(kernel, decode_user)

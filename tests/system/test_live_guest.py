@@ -1,0 +1,181 @@
+"""The exporter in a guest that runs: does kernel memory say the same as /proc?
+
+One emulated machine with Debian's kernel and Python, in which live_guest/probe.py asks everything
+once; each test compares one answer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families as parse
+from system.live_guest import machine
+
+pytestmark = pytest.mark.system
+
+PATIENCE = 600
+"""Seconds for the guest; it takes one."""
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """Every answer of the probe, by its question."""
+    work = tmp_path_factory.mktemp("live_guest")
+    kernel, root, archive = work / "kernel", work / "root", work / "initramfs"
+    machine.unpack([machine.kernel_package()], kernel)
+    machine.make_root(root, kernel, ["zram"])
+    machine.initramfs(root, archive)
+    [image] = (kernel / "boot").glob("vmlinuz-*")
+    said = list(machine.lines(image, archive, PATIENCE))
+    shutil.rmtree(work)
+    told = [json.loads(line[1:]) for line in said if line.startswith("@")]
+    assert told, "\n".join(said)
+    return {name: answer for name, _, answer in told}
+
+
+@pytest.fixture
+def answer(answers, request):
+    """The answer to the question that the test is named after."""
+    found = answers[request.function.__name__.removeprefix("test_")]
+    assert "failed" not in found, found["failed"]
+    return found
+
+
+def values(text):
+    """Every sample of a scrape."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in parse(text)
+        for sample in family.samples
+    }
+
+
+def test_banner(answer):
+    """The text at linux_banner is /proc/version's."""
+    assert answer["ours"] == answer["proc"]
+
+
+def test_load_average(answer):
+    """The fixed-point numbers at avenrun are /proc/loadavg's, rounded as it rounds them."""
+    assert answer["before"] == answer["after"]
+    assert answer["ours"][0] > 0
+    rounded = [number + (1 << 11) // 200 for number in answer["ours"]]
+    hundredths = [(number >> 11, (number & 2047) * 100 >> 11) for number in rounded]
+    assert [f"{whole}.{rest:02}" for whole, rest in hundredths] == answer["before"]
+
+
+def test_jiffies(answer):
+    """The clock at jiffies goes on as /proc/uptime does, CONFIG_HZ times a second."""
+    first, second = answer["first"], answer["second"]
+    ticks = second["ours"] - first["ours"]
+    shortest, longest = second["before"] - first["after"], second["after"] - first["before"]
+    assert shortest - 0.03 <= ticks / answer["hertz"] <= longest + 0.03
+    assert ticks > 0
+
+
+def test_threads(answer):
+    """nr_threads is the number in /proc/loadavg."""
+    assert answer["ours"] == answer["before"] == answer["after"]
+
+
+def test_cpu_times(answer):
+    """Each CPU's own kernel_cpustat lies between two readings of /proc/stat, in every mode."""
+    assert len(answer["before"]) == len(answer["ours"]) == 2
+    for before, ours, after in zip(
+        *(answer[at] for at in ("before", "ours", "after")), strict=True
+    ):
+        for mode, ticks in ours.items():
+            assert before[mode] <= ticks <= after[mode]
+    assert answer["ours"][0] != answer["ours"][1]
+    assert all(cpu["system"] for cpu in answer["ours"])
+
+
+def test_tasks(answer):
+    """The list of tasks is that of /proc: every pid, its parent and its name."""
+    assert answer["before"] == answer["after"]
+    theirs, ours = answer["before"], answer["ours"]
+    assert {pid: ppid for pid, (ppid, _) in ours.items()} == {
+        pid: ppid for pid, (ppid, _) in theirs.items()
+    }
+    assert len(ours) > 30
+    # of kernel threads /proc tells more than the 15 bytes in task_struct
+    for pid, (_, comm) in ours.items():
+        assert comm
+        assert theirs[pid][1].startswith(comm)
+
+
+def test_module(answer):
+    """A module's variable and one of its types: the number of its block device, and a struct."""
+    assert re.search(rf"^ *{answer['ours']} zram$", answer["devices"], re.MULTILINE)
+    assert answer["size"] > 100
+
+
+def test_names(answer):
+    """Two hundred symbols have the addresses that /proc/kallsyms lists."""
+    assert len(answer["listed"]) > 200
+    assert answer["ours"] == answer["listed"]
+
+
+def test_hidden_names(answer):
+    """The same symbols where the kernel hides addresses from everybody: its memory has them."""
+    assert answer["hidden"] == "0" * 16
+    assert len(answer["listed"]) > 200
+    assert answer["ours"] == answer["listed"]
+
+
+def test_inspect(answer):
+    """A person gets bytes, an address, a type and names."""
+    assert {name: (said["status"], said["err"]) for name, said in answer.items()} == dict.fromkeys(
+        ("read", "nlist", "type", "symbols"), (0, "")
+    )
+    assert "|Linux version 6.|" in answer["read"]["out"]
+    [jiffies] = json.loads(answer["nlist"]["out"])
+    assert int(jiffies["address"], 16) > 1 << 63
+    assert "struct list_head *next;" in answer["type"]["out"]
+    assert "16 bytes" in answer["type"]["out"]
+    assert "linux_banner" in answer["symbols"]["out"]
+
+
+def test_unprivileged(answer):
+    """Memory and addresses are refused, with what they would take; types and metrics are not."""
+    assert {name: said["status"] for name, said in answer.items()} == {
+        "read": 1,
+        "nlist": 1,
+        "type": 0,
+        "scrape": 0,
+    }
+    assert re.fullmatch(r"kvm_exporter: /proc/kcore: .*CAP_SYS_RAWIO.*\n", answer["read"]["err"])
+    assert re.fullmatch(
+        r"kvm_exporter: /proc/kallsyms: .*CAP_SYSLOG.*kptr_restrict.*CAP_SYS_RAWIO.*\n",
+        answer["nlist"]["err"],
+    )
+    assert "struct list_head *next;" in answer["type"]["out"]
+    assert values(answer["scrape"]["out"])["kvm_collector_success", "loadavg"] == 1
+
+
+def test_scrape(answer):
+    """Every collector gets what it wants in a guest, as root."""
+    assert (answer["status"], answer["err"]) == (0, "")
+    found = values(answer["out"])
+    success = {key[1]: value for key, value in found.items() if key[0] == "kvm_collector_success"}
+    assert success == dict.fromkeys(success, 1)
+    assert success
+    assert found["kvm_cpu_seconds_total", "1", "system"] > 0
+
+
+def test_serve(answer):
+    """A scrape over the loopback has the same families, from a process of at most 24 MiB."""
+    assert answer["status"] == 0, answer["err"]
+    found = values(answer["body"])
+    assert found["kvm_collector_success", "process"] == 1
+    [resident] = re.findall(r"^VmRSS:\s*(\d+) kB$", answer["process"], re.MULTILINE)
+    assert int(resident) <= 24 * 1024
+
+
+def test_locked_down(answer):
+    """A kernel that is locked down keeps its memory from root, too, and that is told."""
+    assert answer["status"] == 1
+    assert "locked down" in answer["err"]
