@@ -37,7 +37,8 @@ import kdumpfile
 path, size = sys.argv[1], int(sys.argv[2])
 dump = kdumpfile.kdumpfile(path)
 start = time.perf_counter()
-done = sum(len(dump.read(kdumpfile.KDUMP_MACHPHYSADDR, at, 1 << 20)) for at in range(0, size, 1 << 20))
+space, piece = kdumpfile.KDUMP_MACHPHYSADDR, 1 << 20
+done = sum(len(dump.read(space, at, piece)) for at in range(0, size, piece))
 assert done == size
 print(size / (time.perf_counter() - start) / 1e6)
 """
@@ -94,7 +95,7 @@ def memory_like() -> bytes:
 
 def forge(folder: Path, kind: str, data: bytes) -> Path:
     """A dump of the bytes, from physical address 0 on."""
-    pages = {number: data[number * PAGE :][:PAGE] for number in range(SIZE // PAGE)}
+    pages = {at // PAGE: data[at : at + PAGE] for at in range(0, SIZE, PAGE)}
     path = folder / kind
     path.write_bytes(write_kdump(pages, compression=kind, pack=packer(kind)))
     return path

@@ -81,7 +81,7 @@ def _place(world: World, text: int, begin: int, number: int, line: bytes | None)
 
 def old(world: World, messages: Sequence[Message]) -> None:
     """log_buf with these records, the last two of them at the ring's beginning."""
-    size = 128
+    size = 256
     head = world.c.size("struct printk_log")
     buffer = bytearray(b"?" * size)
     at = first = size - 2 * head - 24

@@ -45,12 +45,34 @@ RADIX_64K = replace(
 )
 
 
+def _hashed_page(page: Page) -> int:
+    return 1 << 63 | 1 << 62 | page.pa | 0x180 | 0b1100 | (0b10 if page.writable else 0)
+
+
+def _hashed(name: str, *indices: tuple[int, int]) -> Form:
+    """Where the processor has a hash table, Linux has tables beside it: bare addresses."""
+    return Form(
+        name,
+        indices,
+        page=_hashed_page,
+        table=lambda at, _low: at,
+        sizes={1 << indices[-1][0]: indices[-1][0]},
+        order="big",
+        top=0xC << 60,
+    )
+
+
+HASHED_64K = _hashed("hashed-64k", (44, 51), (34, 43), (24, 33), (16, 23))
+HASHED_4K = _hashed("hashed-4k", (37, 45), (28, 36), (21, 27), (12, 20))
+
+
 @dataclass(frozen=True)
 class Row:
     """An architecture's kernel: the virtual address of its image, and of all memory's beginning.
 
     ``ram``: where physical memory begins.  ``lines``: what only this architecture has in
-    VMCOREINFO, with names of addresses to be filled in.
+    VMCOREINFO, with names of addresses to be filled in.  ``apart``: where the tables map the image,
+    if they do not have the direct map.
     """
 
     elf: tuple[int, int, int]
@@ -62,6 +84,7 @@ class Row:
     lines: tuple[str, ...] = ()
     user: int = 0x5555_5555_0000
     family: str = "x86"
+    apart: int = 0
 
     @property
     def order(self) -> str:
@@ -182,6 +205,25 @@ ROWS = {
     ),
     "powerpc64le-4k": Row((PPC, 2, 1), FORMS["radix"], 0, 0xC << 60, family="radix"),
     "powerpc64": Row((PPC, 2, 2), RADIX_64K, 0, 0xC << 60, page=64 * KB, family="radix"),
+    "powerpc64le-hashed": Row(
+        (PPC, 2, 1),
+        HASHED_64K,
+        0,
+        0xC << 60,
+        page=64 * KB,
+        lines=("NUMBER(RADIX_MMU)=0",),
+        family="radix",
+        apart=0xC008_0000_0000_0000,
+    ),
+    "powerpc64-hashed-4k": Row(
+        (PPC, 2, 2),
+        HASHED_4K,
+        0,
+        0xC << 60,
+        user=0x1000_0000,
+        family="radix",
+        apart=0xC000_1000_0000_0000,
+    ),
     "riscv64-39": _riscv_row("sv39", 39, 0xFFFF_FFD6_0000_0000),
     "riscv64-48": _riscv_row("sv48", 48, 0xFFFF_AF80_0000_0000),
     "riscv64-57": _riscv_row("sv57", 57, 0xFF60_0000_0000_0000),
@@ -232,11 +274,19 @@ def linux(name: str) -> Kernel:
 
 def _kernel_tables(row: Row, ram: Ram, image: int, delta: int, offset: int) -> int:
     """The image with 4 MB for its tables, and 16 MB of the direct map."""
+    if row.apart:
+        return _tables_apart(row, ram, image)
     step = 2 * MB if 2 * MB in row.form.sizes and row.bits == 64 else min(row.form.sizes)
     pages = [Page(at + offset, at, step) for at in range(row.ram, row.ram + 16 * MB, step)]
     if row.image:
         step = min(row.form.sizes)
         pages += [Page(at + delta, at, step) for at in range(image, image + 4 * MB, step)]
+    return build(row.form, pages, ram)
+
+
+def _tables_apart(row: Row, ram: Ram, image: int) -> int:
+    """Of 2 MB from the image on, and nothing else."""
+    pages = (Page(row.apart + at, image + at, row.page) for at in range(0, 2 * MB, row.page))
     return build(row.form, pages, ram)
 
 

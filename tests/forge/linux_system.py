@@ -16,7 +16,7 @@ typedef struct { int counter; } atomic_t;
 typedef struct { long counter; } atomic_long_t;
 struct list_head { struct list_head *next, *prev; };
 struct rb_root { struct rb_node *rb_node; };
-struct cpumask { u_long bits[128]; };
+struct cpumask { u_long bits[2]; };
 struct new_utsname {
     char sysname[65]; char nodename[65]; char release[65]; char version[65]; char machine[65];
     char domainname[65];

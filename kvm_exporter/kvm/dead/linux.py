@@ -26,6 +26,7 @@ from kvm_exporter.kvm.objects.linux.dead import LinuxDead
 from kvm_exporter.kvm.objects.opened import Opened
 from kvm_exporter.kvm.space import PhysicalMemory, VirtualMemory
 from kvm_exporter.kvm.symbols.elfsymtab import ElfSymbols
+from kvm_exporter.kvm.symbols.exports import Exports
 from kvm_exporter.kvm.symbols.kallsyms import LinuxSymbols
 from kvm_exporter.kvm.symbols.kallsyms_reading import read_kallsyms
 from kvm_exporter.kvm.symbols.linux_modules import LinuxModules
@@ -113,6 +114,7 @@ def _joined(
         partial(read_kallsyms, memory, arch.abi, info, options.cache_directory),
         tally,
         partial(_displaced, file, image.displacement) if file else None,
+        Exports(memory, arch.abi, info.symbol),
     )
     types = LazyTypes(
         partial(

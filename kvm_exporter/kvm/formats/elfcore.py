@@ -7,7 +7,8 @@
 3. Linux adds notes, of which one tells how to read the rest (VMCOREINFO).
 4. Memory that the file has not was left out (holes.py), but for what QEMU finds in page tables and
    not in memory, which has an offset of all ones.
-5. 32-bit kernels with more than 4 GiB have cores of 64 bits (kexec-tools, QEMU).
+5. 32-bit kernels with more than 4 GiB have cores of 64 bits (kexec-tools, QEMU); QEMU's cores of
+   powerpc64 may have the wrong byte order (processors.py).
 6. Nothing tells where the page tables are: roots.complete finds them with the kernel file's help,
    vmcore.translating with the help of rule 3.
 
@@ -27,12 +28,14 @@ from kvm_exporter.kvm.elf import (
     Header,
     Program,
     is_elf,
+    notes,
     program_headers,
     read_header,
 )
 from kvm_exporter.kvm.errors import FormatError
 from kvm_exporter.kvm.formats.holes import HoledSegments
 from kvm_exporter.kvm.formats.model import Anchor, Format, Image
+from kvm_exporter.kvm.formats.processors import POWERPC64, elf_of_processors
 from kvm_exporter.kvm.formats.vmcoreinfo_note import find_note
 from kvm_exporter.kvm.segments import Segments
 from kvm_exporter.kvm.source import Source
@@ -57,7 +60,7 @@ def _probe(source: Source) -> bool:
 
 def _open(source: Source) -> Image:
     header = read_header(source)
-    arch = _arch(header)
+    arch = _arch(source, header)
     programs = program_headers(source, header)
     ones = header.abi.address_mask
     loads = [one for one in programs if one.type == PT_LOAD]
@@ -75,6 +78,7 @@ def _open(source: Source) -> Image:
         page_size=arch.page_size,
         physical=physical,
         anchor=next(anchors, None),
+        linear=_linear(loads, ones),
         vmcoreinfo=_vmcoreinfo(source, header, programs),
         facts=tuple(_facts(held, holes)),
     )
@@ -83,8 +87,11 @@ def _open(source: Source) -> Image:
 FORMAT = Format("elfcore", _probe, _open)
 
 
-def _arch(header: Header) -> Arch:
+def _arch(source: Source, header: Header) -> Arch:
     machine, bits, order = header.identity
+    if machine == POWERPC64:
+        told = elf_of_processors(notes(source, header), header.abi.order)
+        return find_by_elf(told or header.identity)
     return find_by_elf((machine, 1 if machine in NARROW else bits, order))
 
 
@@ -97,6 +104,13 @@ def _address(program: Program, ones: int) -> int:
     return program.virtual if program.physical == ones else program.physical
 
 
+def _linear(loads: Sequence[Program], ones: int) -> Anchor | None:
+    """Where the largest segment lies for the kernel; None where the file does not tell."""
+    apart = (one for one in loads if one.virtual not in (0, ones, one.physical))
+    largest = max(apart, key=lambda one: one.memory_size, default=None)
+    return Anchor(largest.virtual, largest.physical) if largest else None
+
+
 def _holes(loads: Sequence[Program], ones: int) -> Iterator[tuple[int, int]]:
     """(start, end) of the memory that was left out (rule 4)."""
     for one in loads:
@@ -106,8 +120,8 @@ def _holes(loads: Sequence[Program], ones: int) -> Iterator[tuple[int, int]]:
 
 
 def _vmcoreinfo(source: Source, header: Header, programs: Sequence[Program]) -> bytes | None:
-    notes = (one for one in programs if one.type == PT_NOTE)
-    texts = (find_note(source, one.offset, one.file_size, header.abi) for one in notes)
+    places = ((one.offset, one.file_size) for one in programs if one.type == PT_NOTE)
+    texts = (find_note(source, at, size, header.abi) for at, size in places)
     return next((text for text in texts if text), None)
 
 

@@ -67,6 +67,8 @@ class Image:
     ``writable``: it is memory, not a dump.
     ``store``: what ``physical``'s offsets are offsets of, where that is not the file itself (pages
     that are compressed one by one).
+    ``linear``: where the largest piece of memory lies in the kernel's address space, if the file
+    has that (ELF cores of Linux).
     ``vmcoreinfo``: what a Linux kernel says of itself, where the dump has it in a header or note.
     ``utsname`` and ``written`` (seconds since 1970): what a header of Linux dumps says.
     ``facts`` are for people: (name, value) in the order to be shown.
@@ -84,6 +86,7 @@ class Image:
     displacement: int = 0
     writable: bool = False
     store: Source | None = None
+    linear: Anchor | None = None
     vmcoreinfo: bytes | None = None
     utsname: Utsname | None = None
     written: float | None = None

@@ -77,6 +77,12 @@ class Kallsyms:
         self._read()
         return _SHOWN.search(self._text) is not None
 
+    @property
+    def has_variables(self) -> bool:
+        """Whether it lists more than functions (CONFIG_KALLSYMS_ALL).  Errors: as ``lookup``."""
+        self._read()
+        return b" D " in self._text
+
     def _read(self) -> None:
         """The text as it is now (rule 4)."""
         try:

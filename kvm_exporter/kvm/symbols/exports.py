@@ -2,7 +2,7 @@
 
 1. Without CONFIG_KALLSYMS_ALL kallsyms have functions only.  But what modules may use is exported:
    the kernel's ``__ksymtab`` has a struct kernel_symbol of each, and that is most of what tells of
-   processes, CPUs and memory.
+   processes, CPUs and memory.  A few more are in VMCOREINFO.
 2. No symbol leads there.  In a kernel's image tables and then the strings of their names follow the
    code (RO_DATA in include/asm-generic/vmlinux.lds.h).  One name that all kernels export is looked
    for, then the entry that leads to it, then its neighbours.
@@ -17,6 +17,7 @@ import re
 import sys
 from array import array
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
@@ -26,6 +27,9 @@ from kvm_exporter.kvm.memory import Memory, occurrences
 
 ANCHOR = b"\0init_task\0"
 """Exported since ever (init/init_task.c)."""
+
+START, END = b"_stext", b"_etext"
+"""Of the kernel's code."""
 
 MOST_SEARCHED = 1 << 26
 """Bytes behind the code."""
@@ -79,7 +83,36 @@ def _agree(table: Mapping[bytes, int], known: Find) -> bool:
     pairs = ((value, known(name)) for name, value in table.items())
     both = list(islice(((one, other) for one, other in pairs if other is not None), CHECKED))
     same = sum(one in (other, other | 1) for one, other in both)
-    return same * 10 > len(both) * 9
+    return same * 10 >= len(both) * 9
+
+
+class Exports:
+    """The variables of a kernel whose kallsyms have none, found at the first question.
+
+    ``told`` is what VMCOREINFO has of a name.
+    """
+
+    def __init__(self, memory: Memory, abi: Abi, told: Callable[[str], int | None]) -> None:
+        self._memory = memory
+        self._abi = abi
+        self._told = told
+        self._table: Mapping[bytes, int] | None = None
+
+    def find(self, name: bytes, known: Find) -> int | None:
+        """Where it is; None for what is not exported, and for a kernel that tells by itself."""
+        if known(ANCHOR.strip(b"\0")) is not None:
+            return None
+        told = self._told(name.decode("utf-8", "surrogateescape"))
+        return self._exported(known).get(name) if told is None else told
+
+    def _exported(self, known: Find) -> Mapping[bytes, int]:
+        if self._table is None:
+            self._table = {}
+            end = known(END) or known(START)
+            if end is not None:
+                with suppress(SymbolMissing):
+                    self._table = read_exports(self._memory, self._abi, end, known)
+        return self._table
 
 
 class _Region:

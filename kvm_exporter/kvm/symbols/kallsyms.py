@@ -5,7 +5,8 @@
    then, as kvm_nlist(3) has it, without one leading ``_``.
 3. Of several symbols of one name, nm.py's rule 2 says which.  ``iter`` gives all.
 4. A vmlinux is asked for what kallsyms have not: everything where the kernel has none
-   (CONFIG_KALLSYMS), variables where they are left out (CONFIG_KALLSYMS_ALL).
+   (CONFIG_KALLSYMS), variables where they are left out (CONFIG_KALLSYMS_ALL).  Of these, those
+   that are exported are found without it (exports.py).
 5. The value of a per-CPU variable is such that value + __per_cpu_offset[cpu] is its address, in
    the kernel and in modules.
 6. A size is the distance to the next address that has a name, padding included.
@@ -25,6 +26,7 @@ from kvm_exporter.kvm.linkersets import encoded
 from kvm_exporter.kvm.memory import Symbol
 from kvm_exporter.kvm.nm import NLIST_TYPES
 from kvm_exporter.kvm.symbols.elfsymtab import ElfSymbols, Place
+from kvm_exporter.kvm.symbols.exports import Exports
 from kvm_exporter.kvm.symbols.kallsyms_names import Names
 from kvm_exporter.kvm.symbols.kallsyms_values import Values
 from kvm_exporter.kvm.symbols.linux_modules import LinuxModule
@@ -32,6 +34,9 @@ from kvm_exporter.kvm.tally import Tally
 
 SOURCE = "kallsyms"
 """What failures are counted under."""
+
+EXPORTED = NLIST_TYPES[ord("D")]
+"""What is said of a variable that modules may use."""
 
 MOST_ALIASES = 1 << 8
 """Symbols at one address that are named."""
@@ -129,7 +134,9 @@ class KernelSymbols:
         read: Callable[[], Kallsyms],
         tally: Tally,
         vmlinux: Callable[[], ElfSymbols] | None = None,
+        exports: Exports | None = None,
     ) -> None:
+        self._exports = exports
         self._read: Callable[[], Kallsyms] | None = read
         self._read_vmlinux = vmlinux
         self._tally = tally
@@ -173,7 +180,15 @@ class KernelSymbols:
         if found is None and self.vmlinux is not None:
             entry = self.vmlinux.entry(name)
             found = self.vmlinux.symbol(entry) if entry else None
-        return found
+        return found or self._exported(name)
+
+    def _exported(self, name: bytes) -> Symbol | None:
+        """What is known of it without a vmlinux, where kallsyms have functions only (rule 4)."""
+        if self._exports is None or self.kallsyms is None:
+            return None
+        value = self._exports.find(name, self.kallsyms.address)
+        text = name.decode("utf-8", "surrogateescape")
+        return None if value is None else Symbol(text, value, EXPORTED)
 
     def at(self, address: int) -> Place | None:
         """What lies at an address; None outside the kernel."""
@@ -199,8 +214,9 @@ class LinuxSymbols:
         read: Callable[[], Kallsyms],
         tally: Tally,
         vmlinux: Callable[[], ElfSymbols] | None = None,
+        exports: Exports | None = None,
     ) -> None:
-        self.kernel = KernelSymbols(read, tally, vmlinux)
+        self.kernel = KernelSymbols(read, tally, vmlinux, exports)
         self._tally = tally
         self._find_modules: Callable[[], Iterable[LinuxModule]] | None = None
         self._modules: tuple[LinuxModule, ...] = ()

@@ -26,16 +26,15 @@ from typing import NamedTuple
 
 from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.errors import Fault, FormatError, SymbolMissing
-from kvm_exporter.kvm.memory import Memory, exactly
+from kvm_exporter.kvm.memory import Memory, exactly, occurrences
 from kvm_exporter.kvm.symbols.kallsyms_names import LONGEST_TOKEN, TOKENS, lengths, read_tokens
 from kvm_exporter.kvm.symbols.kallsyms_tables import MOST_SYMBOLS, Tables
 from kvm_exporter.kvm.symbols.kallsyms_values import Column, Form
 
 DIGITS = b"".join(b"%d\0" % digit for digit in range(10))
 
-PIECE = 1 << 20
 MOST_SCANNED = 1 << 27
-"""Bytes that are read together, and in all; a kernel with all its checks on has 80 MB of code."""
+"""Bytes that are searched; a kernel with all its checks on has 80 MB of code."""
 
 WINDOWS = 1 << 22, 1 << 25
 """Bytes before the tokens that have names and markers: a kernel's 2 MB, or many more."""
@@ -60,7 +59,7 @@ def find_tables(memory: Memory, abi: Abi, start: int) -> Iterator[Tables]:
     Errors: SymbolMissing where nothing does.
     """
     found = False
-    for address in _digits(memory, start):
+    for address in occurrences(memory, start, MOST_SCANNED, DIGITS):
         tokens = _tokens_around(memory, abi, address)
         tables = _tables(memory, abi, start, tokens) if tokens else None
         if tables:
@@ -71,19 +70,6 @@ def find_tables(memory: Memory, abi: Abi, start: int) -> Iterator[Tables]:
             f"no kallsyms within {MOST_SCANNED:#x} bytes from {start:#x}: the kernel was built "
             "without CONFIG_KALLSYMS, or the core lacks its pages; name its vmlinux"
         )
-
-
-def _digits(memory: Memory, start: int) -> Iterator[int]:
-    """Where ten tokens are the digits; pages that are not there are passed over."""
-    for at in range(start, start + MOST_SCANNED, PIECE):
-        try:
-            data = memory.read(at, PIECE + len(DIGITS) - 1)
-        except Fault:
-            continue
-        hit = data.find(DIGITS)
-        while hit >= 0:
-            yield at + hit
-            hit = data.find(DIGITS, hit + 1)
 
 
 class _Tokens(NamedTuple):
@@ -154,7 +140,7 @@ class _Window:
 
     def __init__(self, memory: Memory, abi: Abi, end: int, size: int) -> None:
         self._abi = abi
-        self._data = _before(memory, end, size)
+        self._data = before(memory, end, size)
         self._start = end - len(self._data)
 
     def names(self) -> Iterator[tuple[int, int]]:
@@ -193,7 +179,7 @@ class _Window:
         before = (len(markers) - 1) * STEP
         first = at - last - 1
         first -= (self._start + first) % pointer
-        for names in range(first, max(first - LONGEST * STEP, pointer), -pointer):
+        for names in range(first, max(first - LONGEST * STEP, pointer - 1), -pointer):
             # one of the two words of a count of 64 bits is 0
             count = sum(self._words(names - pointer, pointer // 4))
             if before < count <= min(before + STEP, MOST_SYMBOLS) and self._ends(
@@ -213,7 +199,7 @@ class _Window:
         return stop - at - end < self._abi.pointer_size
 
 
-def _before(memory: Memory, end: int, size: int) -> bytes:
+def before(memory: Memory, end: int, size: int) -> bytes:
     """The memory before ``end``, as far back as it goes without a gap, ``size`` bytes or so."""
     parts: list[bytes] = []
     stop, start = end, (end - 1) // PAGE * PAGE

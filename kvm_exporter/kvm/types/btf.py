@@ -118,6 +118,8 @@ class BtfTypes:
         self._base = base
         self._first: int = base.end if base else 1
         self._first_string: int = base.strings_end if base else 0
+        # a module may have no value that needs a sign
+        self.marks_signs: bool = self._index.marks_signs or bool(base and base.marks_signs)
         self._known: dict[int, Type] = {}
         self._places: dict[str, tuple[int, ...]] = {}
         self.pointer_size = pointer_size or self._size_of_long()
@@ -315,7 +317,7 @@ class BtfTypes:
         if wide:
             highs = record.body[2::3]
             numbers = [low | high << 32 for low, high in zip(numbers, highs, strict=True)]
-        if record.flag or not self._index.marks_signs:
+        if record.flag or not self.marks_signs:
             sign = 1 << (63 if wide else 31)
             numbers = [(number ^ sign) - sign for number in numbers]
         return Enum(name, record.last, tuple(zip(names, numbers, strict=True)))

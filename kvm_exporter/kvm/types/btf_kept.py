@@ -2,8 +2,8 @@
 
 1. The directory is that of kept.py.  Where it cannot be written, the pass over all types (some
    40 ms) is made each time, after all of them have been read.
-2. A file is ``HEADER`` and then words, strings, starts and keys of Index, as they lie in this
-   machine's memory: nothing has to be worked out, and nothing else of the BTF to be read.
+2. A file is ``HEADER``, ``SIZES`` and then words, strings, starts and keys of Index, as they lie in
+   this machine's memory: nothing has to be worked out, and nothing else of the BTF to be read.
 3. Its key is a digest of the build id, the BTF's length and its first and last bytes.  A file that
    has another, and one that is not as it was written, is made anew.
 """
@@ -17,6 +17,7 @@ import struct
 import sys
 import zlib
 from array import array
+from itertools import accumulate, pairwise
 from typing import Final
 
 from kvm_exporter.kvm import kept
@@ -27,8 +28,11 @@ from kvm_exporter.kvm.types.btf_section import HEADER_SIZE, LARGEST, NAME, Secti
 
 VERSION: Final = f"kvm_exporter BTF index 1 {sys.byteorder}"
 
-HEADER = struct.Struct("=32sI?3x4Q")
-"""Key, checksum of all behind it, marks_signs, then the bytes of words, strings, starts, keys."""
+HEADER = struct.Struct("=32sI")
+"""Key, checksum of all behind it."""
+
+SIZES = struct.Struct("=?3x4Q")
+"""marks_signs, the bytes of words, of strings, of starts and of keys."""
 
 LARGEST_INDEX = 1 << 28
 ENDS = 4096
@@ -71,26 +75,18 @@ def _written(index: Index, key: bytes) -> bytes:
         array("I", index.starts).tobytes(),
         array("Q", index.keys).tobytes(),
     )
-    body = b"".join(parts)
-    head = HEADER.pack(key, zlib.crc32(body), index.marks_signs, *map(len, parts))
-    return head + body
+    rest = SIZES.pack(index.marks_signs, *map(len, parts)) + b"".join(parts)
+    return HEADER.pack(key, zlib.crc32(rest)) + rest
 
 
 def _read(data: bytes | None, key: bytes) -> Index | None:
-    if data is None or len(data) < HEADER.size:
+    if data is None or len(data) < HEADER.size + SIZES.size:
         return None
-    found, checksum, signs, *lengths = HEADER.unpack_from(data)
-    body = memoryview(data)[HEADER.size :]
-    if found != key or sum(lengths) != len(body) or zlib.crc32(body) != checksum:
+    found, checksum = HEADER.unpack_from(data)
+    rest = memoryview(data)[HEADER.size :]
+    if found != key or zlib.crc32(rest) != checksum:
         return None
-    words, strings, starts, keys = _cut(body, lengths)
-    section = Section(array("I", bytes(words)), bytes(strings))
-    return Index(section, array("I", bytes(starts)), array("Q", bytes(keys)), signs)
-
-
-def _cut(body: memoryview, lengths: list[int]) -> list[memoryview]:
-    parts, at = [], 0
-    for length in lengths:
-        parts.append(body[at : at + length])
-        at += length
-    return parts
+    signs, *lengths = SIZES.unpack_from(rest)
+    ends = list(accumulate(lengths, initial=SIZES.size))
+    words, strings, starts, keys = (bytes(rest[at:end]) for at, end in pairwise(ends))
+    return Index(Section(array("I", words), strings), array("I", starts), array("Q", keys), signs)

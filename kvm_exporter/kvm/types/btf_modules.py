@@ -23,7 +23,8 @@ from kvm_exporter.kvm.types.flatten import composite, member_offset
 from kvm_exporter.kvm.types.view import View
 
 MOST_MODULES = 1 << 14
-"""Modules at most."""
+MOST_BYTES = 1 << 27
+"""Modules, and bytes of all their types, at most."""
 
 VMLINUX = "vmlinux"
 
@@ -32,22 +33,24 @@ def modules_in_memory(memory: Memory, abi: Abi, kernel: BtfTypes, head: int) -> 
     """The types of each module in the list that starts at ``head`` (``btf_modules``)."""
     link = member_offset(kernel, "struct btf_module", "list") or 0
     struct = composite(kernel, "struct btf_module")
-    seen = {head}
+    seen, left = {head}, MOST_BYTES
     at = int(View(memory, abi, kernel.find("struct list_head"), head)["next"])
     while at not in seen and len(seen) < MOST_MODULES:
         seen.add(at)
         module = View(memory, abi, struct, at - link)
         with contextlib.suppress(KvmError):
-            yield _module(memory, kernel, module)
+            data = _data(memory, module, left)
+            left -= len(data)
+            yield BtfTypes(data, kernel)
         at = int(module["list.next"])
 
 
-def _module(memory: Memory, kernel: BtfTypes, module: View) -> BtfTypes:
+def _data(memory: Memory, module: View, most: int) -> bytes:
     btf = module["btf"].deref()
     address, size = int(btf["data"]), int(btf["data_size"])
-    if size > LARGEST:
+    if size > most:
         raise FormatError(f"{btf!r} has {size} bytes of types")
-    return BtfTypes(memory.read(address, size), kernel)
+    return memory.read(address, size)
 
 
 def modules_in(folder: str, kernel: BtfTypes) -> Iterator[BtfTypes]:

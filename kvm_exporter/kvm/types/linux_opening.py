@@ -1,8 +1,9 @@
 """Where do a Linux kernel's types come from?  Its BTF in memory or in /sys, or its vmlinux.
 
 Distributions' kernels have BTF (CONFIG_DEBUG_INFO_BTF) in their memory, between the symbols
-``__start_BTF`` and ``__stop_BTF``, and show the running one's in /sys/kernel/btf.  Those of most
-32-bit architectures have none: their vmlinux is needed (vmlinux.py).
+``__start_BTF`` and ``__stop_BTF``, and show the running one's in /sys/kernel/btf.  Some have BTF
+without those symbols: it is looked for.  Those of most 32-bit architectures have none: their
+vmlinux is needed (vmlinux.py), which is asked before anything is looked for.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from kvm_exporter.kvm.source import File, Source
 from kvm_exporter.kvm.types.btf import BtfTypes
 from kvm_exporter.kvm.types.btf_kept import kept_index
 from kvm_exporter.kvm.types.btf_modules import VMLINUX, modules_in, modules_in_memory
+from kvm_exporter.kvm.types.btf_search import find_btf
 from kvm_exporter.kvm.types.btf_section import HEADER_SIZE, LARGEST, NAME, order_of
 from kvm_exporter.kvm.types.linux_types import no_modules, of_btf
 from kvm_exporter.kvm.types.origin import Origin
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 FOLDER = "/sys/kernel/btf"
 START, STOP, MODULES = "__start_BTF", "__stop_BTF", "btf_modules"
+CODE_END, INIT_CODE = "_etext", "_sinittext"
 """Symbols: of include/asm-generic/vmlinux.lds.h, and of kernel/bpf/btf.c."""
 
 
@@ -75,12 +78,13 @@ def open_linux_types(
     ]
     if kernel:
         openers.append(partial(_open_vmlinux, kernel, cache_directory, progress))
+    openers.append(partial(open_found_btf, memory, symbols, build_id, cache_directory))
     for opener in openers:
         try:
             return opener()
         except KvmError as e:
             reasons.append(str(e))
-    advice = "" if kernel else "; its vmlinux, with BTF or DWARF, would tell them: name its file"
+    advice = "" if kernel else "; its vmlinux, from its debug package, would tell: name that file"
     raise TypeMissing(f"this kernel's types are not known: {'; '.join(reasons)}{advice}")
 
 
@@ -102,11 +106,25 @@ def open_symbols_btf(
         one.value if one else 0 for one in symbols.lookup((START, STOP, MODULES))
     )
     if not start or not stop:
-        raise TypeMissing(
-            f"it has no symbol {START} (it was built without CONFIG_DEBUG_INFO_BTF, or without "
-            f"CONFIG_KALLSYMS_ALL)"
-        )
+        raise TypeMissing(f"it has no symbol {START}")
     return open_memory_btf(memory, start, stop, modules, build_id, cache_directory)
+
+
+def open_found_btf(
+    memory: Memory,
+    symbols: Symbols,
+    build_id: str | None = None,
+    cache_directory: str | None = None,
+) -> Origin:
+    """As ``open_memory_btf``, looked for between the kernel's code and that for its start.
+
+    Those are functions' symbols, which kernels without CONFIG_KALLSYMS_ALL have, too.
+    """
+    after, before = (one.value if one else 0 for one in symbols.lookup((CODE_END, INIT_CODE)))
+    if not after or not before:
+        raise TypeMissing(f"it has no symbols {CODE_END} and {INIT_CODE} to look for BTF between")
+    start, stop = find_btf(memory, after, before)
+    return open_memory_btf(memory, start, stop, 0, build_id, cache_directory)
 
 
 def open_memory_btf(

@@ -57,7 +57,7 @@ class LinuxTypes:
         return found
 
     def variable(self, name: str) -> Type:
-        """As Types.variable; a variable that the kernel does not tell is no module's."""
+        """As Types.variable; of the kernel's own only."""
         return self.own.variable(name)
 
     def names(self) -> Iterator[str]:

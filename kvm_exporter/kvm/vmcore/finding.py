@@ -25,11 +25,13 @@ START = b"OSRELEASE="
 """The first line, always (crash_save_vmcoreinfo_init)."""
 
 PAGE = 4096
+WITHIN = (0, 24)
+"""Where in a page it begins: as the text, and behind the head of the note."""
 MOST_PAGES = 16
 """Of the text: no kernel has larger pages than 64 KB."""
 
-MOST_FOUND = 256
-"""Places that begin as the text does: of a logging program, of a file's pages."""
+MOST_FOUND = 1 << 14
+"""Pages that begin so: of a file about such things, of a damaged dump."""
 
 NEEDED = ("PAGESIZE", "SYMBOL(swapper_pg_dir)")
 """Lines without which it is not the kernel's own text, or of no use."""
@@ -43,27 +45,43 @@ def find_vmcoreinfo(image: Image, memory: PhysicalMemory) -> Vmcoreinfo | None:
     note = None if image.vmcoreinfo is None else Vmcoreinfo.parse(image.vmcoreinfo)
     if note is not None and is_at(image, memory, note):
         return note
-    return next((one for one in _in_memory(image, memory) if is_at(image, memory, one)), note)
+    second = note
+    for one in _in_memory(image, memory):
+        if is_at(image, memory, one):
+            return one
+        second = second or one
+    return second
 
 
 def _in_memory(image: Image, memory: PhysicalMemory) -> Iterator[Vmcoreinfo]:
     seen = set()
-    for at in islice(search(memory, image.physical, START), MOST_FOUND):
+    places = (at for at in search(memory, image.physical, START) if at % PAGE in WITHIN)
+    for at in islice(places, MOST_FOUND):
         info = Vmcoreinfo.parse(_text(memory, at))
-        if info.text not in seen and all(info.value(line) for line in NEEDED):
+        if info.text not in seen and _complete(info):
             seen.add(info.text)
             yield info
 
 
+def _complete(info: Vmcoreinfo) -> bool:
+    return all(info.value(line) for line in NEEDED)
+
+
 def _text(memory: PhysicalMemory, at: int) -> bytes:
-    """From there to the end of the last page that can be read, or to a NUL."""
-    parts = []
-    for _ in range(MOST_PAGES):
-        try:
-            parts.append(memory.read(at, PAGE - at % PAGE))
-        except Fault:
+    """The text there, to a NUL or the end of what can be read; b"" if its first page is no such."""
+    data = _rest_of_page(memory, at)
+    if not _complete(Vmcoreinfo.parse(data)):
+        return b""
+    while b"\0" not in data and len(data) < MOST_PAGES * PAGE:
+        more = _rest_of_page(memory, at + len(data))
+        if not more:
             break
-        if b"\0" in parts[-1]:
-            break
-        at += len(parts[-1])
-    return b"".join(parts)
+        data += more
+    return data
+
+
+def _rest_of_page(memory: PhysicalMemory, at: int) -> bytes:
+    try:
+        return memory.read(at, PAGE - at % PAGE)
+    except Fault:
+        return b""

@@ -150,7 +150,7 @@ def arm_user(kernel: Paging) -> Paging:
     return _of_processes(kernel, _decode_twin)
 
 
-# ---- powerpc64, radix
+# ---- powerpc64
 
 
 def _decode_radix(entry: int, shift: int) -> Entry | None:
@@ -169,7 +169,32 @@ RADIX_64K = replace(
 )
 
 
-def radix_user(kernel: Paging) -> Paging:
+def _hashed(name: str, *levels: Level) -> Paging:
+    """Tables that Linux keeps although the processor has a hash table: of all but linear maps.
+
+    Their pages are as radix trees have them, their directories hold nothing but addresses
+    (asm/book3s/64/hash.h).
+    """
+    last = levels[-1].shift
+
+    def decode(entry: int, shift: int) -> Entry | None:
+        if entry & powerpc64.LEAF:
+            return powerpc64.decode(entry, shift)
+        table = entry & HASHED_TABLE
+        return Entry(table, READ | WRITE | EXECUTE, 0) if table and shift > last else None
+
+    frame = powerpc64.FRAME & -(1 << last)
+    return replace(RADIX_4K, name=name, levels=levels, decode=decode, frame=frame)
+
+
+HASHED_TABLE = 0x3FFF_FFFF_FFFF_FF00
+"""Without PMD_MASKED_BITS."""
+# H_PTE_INDEX_SIZE and the others (asm/book3s/64/hash-64k.h, hash-4k.h; since 4.17)
+HASHED_64K = _hashed("hashed, 64 KB", Level(44, 8), Level(34, 10), Level(24, 10), Level(16, 8))
+HASHED_4K = _hashed("hashed, 4 KB", Level(37, 9), Level(28, 9), Level(21, 7), Level(12, 9))
+
+
+def powerpc64_user(kernel: Paging) -> Paging:
     """Processes' tables on powerpc64: PROT_NONE pages are valid ones, without any rights."""
     return _of_processes(kernel, kernel.decode)
 

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from kvm_exporter.kvm.arch import amd64, arm, i386, riscv64
 from kvm_exporter.kvm.paging import Paging
 from kvm_exporter.kvm.vmcore import forms
-from kvm_exporter.kvm.vmcore.forms import RADIX_4K, RADIX_64K, User
+from kvm_exporter.kvm.vmcore.forms import User
 from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
 
 MB = 1 << 20
@@ -43,7 +43,8 @@ class Machine:
     ``linear``: the kernel lies in the direct map.  ``offsets``: else, what may have to be taken
     from an address in the direct map for the physical one.  ``reach`` (start, end): where direct
     maps are; ``splits``: where one may start, if that is the kernel's choice, and then it ends
-    somewhere too.
+    somewhere too.  ``apart``: forms of tables that do not have the direct map in them.
+    ``kin``: rows that a dump's header may mean when it names this one.
     """
 
     name: re.Pattern[bytes]
@@ -56,6 +57,8 @@ class Machine:
     linear: bool = False
     offsets: Guess = _nothing
     splits: tuple[int, ...] = ()
+    apart: tuple[Paging, ...] = ()
+    kin: tuple[str, ...] = ()
 
 
 # ---- x86_64
@@ -78,12 +81,6 @@ def _x86_64_deltas(info: Vmcoreinfo) -> Iterator[int]:
         mask = info.number("sme_mask")
         if mask and base > 0:
             yield (base & ~mask) - START_KERNEL_MAP
-
-
-def _x86_64_offsets(_: Vmcoreinfo) -> Iterator[int]:
-    # where it is without CONFIG_RANDOMIZE_MEMORY (asm/page_64_types.h), since 4.20 and before
-    yield from (0xFFFF_8880_0000_0000, 0xFF11_0000_0000_0000)
-    yield from (0xFFFF_8800_0000_0000, 0xFF10_0000_0000_0000)
 
 
 # ---- i386 and arm: the kernel lies in its direct map, which begins where users' memory ends
@@ -146,8 +143,9 @@ QUADRANT = 0xC000_0000_0000_0000
 
 
 def _powerpc64_forms(info: Vmcoreinfo) -> Iterator[Paging]:
-    pagings = (RADIX_64K, RADIX_4K)
-    yield from reversed(pagings) if info.page_size == 4096 else pagings
+    small = info.page_size == 4096
+    yield forms.RADIX_4K if small else forms.RADIX_64K
+    yield forms.HASHED_4K if small else forms.HASHED_64K
 
 
 def _powerpc64_deltas(_: Vmcoreinfo) -> Iterator[int]:
@@ -158,10 +156,13 @@ def _powerpc64(name: bytes) -> Machine:
     return Machine(
         re.compile(name),
         _powerpc64_forms,
-        forms.radix_user,
+        forms.powerpc64_user,
         (QUADRANT, 0xC008_0000_0000_0000),
         deltas=_powerpc64_deltas,
         linear=True,
+        apart=(forms.HASHED_64K, forms.HASHED_4K),
+        # QEMU writes headers as its firmware's interrupts are, big-endian (target/ppc/arch_dump.c)
+        kin=("powerpc64", "powerpc64le"),
     )
 
 
@@ -204,7 +205,6 @@ MACHINES: Mapping[str, Machine] = MappingProxyType(
             forms.x86_user,
             (0xFF00_0000_0000_0000, START_KERNEL_MAP),
             deltas=_x86_64_deltas,
-            offsets=_x86_64_offsets,
         ),
         "i386": Machine(
             re.compile(rb"i[3-6]86"),

@@ -1,50 +1,47 @@
 """Where does a Linux kernel lie in memory, and which of its tables are right?  Tried, and verified.
 
-1. A place is believed where memory has struct new_utsname of just this kernel's release there
-   (init_uts_ns, which VMCOREINFO names): it tells a kernel from copies and from boots before.
+1. A kernel lies where its names are (names.py): where VMCOREINFO and the architecture say, else
+   anywhere.
 2. Tables are believed where they map the kernel's own variables (the top table for one) to where
-   they are.  Of a truncated dump some tables are lost; none may say anything else.
-3. Where nothing that VMCOREINFO says leads to such a place, memory is searched for the structure.
+   they are.  In a truncated dump some tables are lost; none that is there may say anything else.
+   (powerpc64's that do not map the kernel, where they map memory that is in the dump.)
+3. A kernel whose names are there is one even if none of its tables can be believed.  Then what is
+   told must do: its image, and its direct map, without any tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from kvm_exporter.kvm.arch import Arch
-from kvm_exporter.kvm.errors import Fault
+from kvm_exporter.kvm.errors import Fault, KvmError
 from kvm_exporter.kvm.formats import Image
 from kvm_exporter.kvm.paging import PageTables, Paging
 from kvm_exporter.kvm.space import PhysicalMemory
 from kvm_exporter.kvm.vmcore.machines import MACHINES, Machine
-from kvm_exporter.kvm.vmcore.scanning import search
+from kvm_exporter.kvm.vmcore.names import VARIABLE, Names
 from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
 
 ROOTS = ("swapper_pg_dir", "init_top_pgt")
 """The top table: the same address, where there are both (x86_64)."""
 
-KNOWN = (*ROOTS, "init_uts_ns", "_stext")
-"""Variables of the kernel's that VMCOREINFO has the addresses of."""
+START = "_stext"
 
-UTS = "init_uts_ns"
-NAMES = (0, 4, 8)
-"""Where struct uts_namespace has its name, if it is not told (before 5.11 behind a kref)."""
-SYSNAME = b"Linux\0"
-LONGEST_NAME = 65
-RELEASE, MACHINE = 2 * LONGEST_NAME, 4 * LONGEST_NAME
-"""In struct new_utsname (include/uapi/linux/utsname.h): texts of 65 bytes each."""
+MOST_LISTED = 16
+"""Mappings that are looked at."""
 
 MOST_STARTS = 64
 """Runs of memory that the kernel may begin with."""
-MOST_COPIES = 64
-"""Of struct new_utsname: every container's UTS namespace has one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A kernel in memory: physical address = kernel's address + ``delta``."""
+    """A kernel in memory: physical address = kernel's address + ``delta``.
+
+    ``root``: the top table's physical address.  ``confirmed``: rule 2; else rule 3.
+    """
 
     arch: Arch
     machine: Machine
@@ -52,6 +49,7 @@ class Placed:
     delta: int
     root: int
     tables: PageTables
+    confirmed: bool
 
 
 class Placing:
@@ -66,32 +64,20 @@ class Placing:
         self._info = info
         self._arch = arch
         self._machine = MACHINES[arch.name]
-        self._wanted = None if image.arch else self._machine.name
-        self._ones = arch.abi.address_mask
-        known = {name: info.symbol(name) for name in KNOWN}
-        self._known = {name: at for name, at in known.items() if at is not None}
+        sure = image.arch is not None and not self._machine.kin
+        self._names = Names(memory, info, None if sure else self._machine.name)
+        known = (info.symbol(name) for name in (*ROOTS, VARIABLE, START))
+        self._known = [address for address in known if address is not None]
+        roots = (info.symbol(name) for name in ROOTS)
+        self._root = next((address for address in roots if address is not None), None)
 
     def told(self) -> Placed | None:
         """Where VMCOREINFO and the architecture say; None where it is not there."""
         return self._first(self._guesses())
 
     def searched(self) -> Placed | None:
-        """Where memory has its names (rule 3), which takes reading all of it."""
-        return self._first(self._found())
-
-    def _first(self, deltas: Iterator[int]) -> Placed | None:
-        root = next((self._known[name] for name in ROOTS if name in self._known), None)
-        if root is None:
-            return None
-        for delta in dict.fromkeys(deltas):
-            if self._named(delta) is False:
-                continue
-            for paging in self._machine.forms(self._info):
-                tables = PageTables(self._memory, paging, root + delta & self._ones)
-                if self._maps(tables, delta):
-                    at = root + delta
-                    return Placed(self._arch, self._machine, paging, delta, at, tables)
-        return None
+        """Where memory has its names, which takes reading all of it; None if nowhere."""
+        return self._first(self._names.deltas(self._physical))
 
     def _guesses(self) -> Iterator[int]:
         yield from self._machine.deltas(self._info)
@@ -99,51 +85,28 @@ class Placing:
             for extent in islice(self._physical.extents(), MOST_STARTS):
                 yield from (extent.address + into - base for into in self._machine.loaded)
 
-    def _found(self) -> Iterator[int]:
-        release = self._release()
-        if release is None or UTS not in self._known:
-            return
-        for at in islice(search(self._memory, self._physical, release), MOST_COPIES):
-            for name in self._names():
-                yield at - RELEASE - name - self._known[UTS]
+    def _first(self, deltas: Iterator[int]) -> Placed | None:
+        """What is confirmed, else what rule 3 allows."""
+        second = None
+        for delta in dict.fromkeys(deltas):
+            named = self._names.at(delta)
+            for one in self._with(delta) if named is not False else ():
+                if self._maps(one.tables, delta) or self._maps_apart(one):
+                    return one
+                second = second or (one if named else None)
+        return second and replace(second, confirmed=False)
 
-    def _release(self) -> bytes | None:
-        release = self._info.release
-        return release.encode("ascii", "replace") + b"\0" if release else None
-
-    def _names(self) -> Iterator[int]:
-        told = self._info.offset("uts_namespace.name")
-        return iter(NAMES if told is None else (told,))
-
-    def _named(self, delta: int) -> bool | None:
-        """Whether the kernel's names are there; None where memory does not tell."""
-        release = self._release()
-        if release is None or UTS not in self._known:
-            return None
-        answer: bool | None = None
-        for name in self._names():
-            at = self._known[UTS] + name + delta
-            if at < 0:
-                return False
-            try:
-                if self._memory.read(at, len(SYSNAME)) == SYSNAME:
-                    return self._are(at, release)
-                answer = False
-            except Fault:
-                continue
-        return answer
-
-    def _are(self, at: int, release: bytes) -> bool:
-        """Whether struct new_utsname there is of this kernel."""
-        if self._memory.read(at + RELEASE, len(release)) != release:
-            return False
-        machine = self._memory.read(at + MACHINE, LONGEST_NAME).partition(b"\0")[0]
-        return self._wanted is None or bool(self._wanted.fullmatch(machine))
+    def _with(self, delta: int) -> Iterator[Placed]:
+        """The kernel at that place, with tables of each form."""
+        root = -1 if self._root is None else self._root + delta
+        for paging in self._machine.forms(self._info) if root >= 0 else ():
+            tables = PageTables(self._memory, paging, root)
+            yield Placed(self._arch, self._machine, paging, delta, root, tables, confirmed=True)
 
     def _maps(self, tables: PageTables, delta: int) -> bool:
         """Rule 2."""
         right = 0
-        for address in self._known.values():
+        for address in self._known:
             try:
                 if tables.translate(address, 1).address != address + delta:
                     return False
@@ -151,3 +114,13 @@ class Placing:
             except Fault:
                 continue
         return right > 0
+
+    def _maps_apart(self, placed: Placed) -> bool:
+        """Rule 2, of tables without the direct map: where those are that lie in it."""
+        if placed.paging not in self._machine.apart or not self._names.at(placed.delta):
+            return False
+        try:
+            listed = [one.physical for one in islice(placed.tables.mappings(), MOST_LISTED)]
+            return bool(self._physical.offsets(listed, self._info.page_size or 1))
+        except KvmError:
+            return False

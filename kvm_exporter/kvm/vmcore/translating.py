@@ -6,7 +6,7 @@ its direct map (windows.py).  ``UserSpaces`` reads the memory of processes throu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 
@@ -17,18 +17,17 @@ from kvm_exporter.kvm.formats.windowed import Windowed
 from kvm_exporter.kvm.memory import Memory
 from kvm_exporter.kvm.paging import PageTables
 from kvm_exporter.kvm.source import Source
-from kvm_exporter.kvm.space import PhysicalMemory, VirtualMemory
+from kvm_exporter.kvm.space import PhysicalMemory, Translator, VirtualMemory
 from kvm_exporter.kvm.translation import DirectMap
 from kvm_exporter.kvm.vmcore.facts import facts
+from kvm_exporter.kvm.vmcore.lost import Mended, image_of
 from kvm_exporter.kvm.vmcore.machines import MACHINES
-from kvm_exporter.kvm.vmcore.placing import Placed, Placing
+from kvm_exporter.kvm.vmcore.placing import START, Placed, Placing
 from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
-from kvm_exporter.kvm.vmcore.windows import direct_maps
+from kvm_exporter.kvm.vmcore.windows import direct_map, direct_map_from
 
 USER = "processes"
 """Under which name Arch.pagings has the form of processes' tables."""
-
-START = "_stext"
 
 
 def complete(
@@ -53,7 +52,7 @@ def complete(
             f"{info.release or ''}: the dump is damaged or incomplete, or VMCOREINFO is another "
             "kernel's"
         )
-    windows = direct_maps(placed, image.physical, info)
+    window = direct_map(placed, image, info)
     page_size = info.page_size or placed.arch.page_size
     user = placed.machine.user(placed.paging)
     arch = replace(
@@ -67,16 +66,29 @@ def complete(
         arch=arch,
         abi=arch.abi,
         page_size=page_size,
-        translator=Windowed(windows, placed.tables) if windows else placed.tables,
-        windows=windows,
+        translator=_translator(placed, info, window),
+        windows=(window,) if window else (),
         displacement=_displacement(info, kernel),
-        facts=(*image.facts, *facts(info), *_found(placed, windows)),
+        facts=(*image.facts, *facts(info), *_found(placed, window)),
     )
+
+
+def with_direct_map(image: Image, start: int) -> Image:
+    """A completed ``image`` whose direct map is not known, with one from ``start`` on.
+
+    That is the value of x86_64's variable page_offset_base: of a truncated dump, whose tables of
+    the direct map are lost, symbols tell it.
+    """
+    window = direct_map_from(image, start)
+    if image.windows or image.translator is None or window is None:
+        return image
+    return replace(image, translator=Windowed((window,), image.translator), windows=(window,))
 
 
 def is_at(image: Image, memory: PhysicalMemory, info: Vmcoreinfo) -> bool:
     """Whether the kernel that ``info`` tells of lies in the dump where that says."""
-    return any(one.told() for one in _placings(image, memory, info))
+    told = (one.told() for one in _placings(image, memory, info))
+    return any(one.confirmed for one in told if one)
 
 
 def _place(image: Image, memory: PhysicalMemory, info: Vmcoreinfo) -> Placed | None:
@@ -88,12 +100,14 @@ def _place(image: Image, memory: PhysicalMemory, info: Vmcoreinfo) -> Placed | N
 
 
 def _placings(image: Image, memory: PhysicalMemory, info: Vmcoreinfo) -> Iterator[Placing]:
-    """One for the architecture that the dump names, or for each, once."""
-    names = {image.arch.name} if image.arch else set(MACHINES)
-    for arch in arches():
-        if arch.name in names and arch.name in MACHINES:
-            names.discard(arch.name)
-            yield Placing(image, memory, info, arch)
+    """One for the architecture that the dump names, or for each."""
+    names: Iterable[str] = MACHINES
+    if image.arch:
+        machine = MACHINES.get(image.arch.name)
+        names = dict.fromkeys((image.arch.name, *machine.kin)) if machine else ()
+    known = {arch.name: arch for arch in reversed(arches())}
+    for name in names:
+        yield Placing(image, memory, info, known[name])
 
 
 def _displacement(info: Vmcoreinfo, kernel: KernelSymbols | None) -> int:
@@ -104,11 +118,20 @@ def _displacement(info: Vmcoreinfo, kernel: KernelSymbols | None) -> int:
     return 0 if lies is None or linked is None else lies - linked
 
 
-def _found(placed: Placed, windows: tuple[DirectMap, ...]) -> tuple[tuple[str, str], ...]:
+def _translator(placed: Placed, info: Vmcoreinfo, window: DirectMap | None) -> Translator:
+    """The direct map first: that needs no tables to be read."""
+    lies = image_of(placed, info)
+    tables = Mended(placed.tables, lies) if lies else placed.tables
+    return Windowed((window,), tables) if window else tables
+
+
+def _found(placed: Placed, window: DirectMap | None) -> Iterator[tuple[str, str]]:
     """What is told of tables and maps."""
-    tables = ("page tables", f"{placed.paging.name}, root at {placed.root:#x}")
-    maps = (f"{one.base:#x} to {one.end:#x}, from physical {one.physical:#x}" for one in windows)
-    return (tables, *(("direct map", one) for one in maps))
+    sure = "" if placed.confirmed else "; they do not map the kernel: lost, or damaged"
+    yield "page tables", f"{placed.paging.name}, root at {placed.root:#x}{sure}"
+    if window:
+        there = f"from physical {window.physical:#x}"
+        yield "direct map", f"{window.base:#x} to {window.end:#x}, {there}"
 
 
 class UserSpaces:

@@ -13,7 +13,7 @@ Documentation/admin-guide/kdump/vmcoreinfo.rst.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 LONGEST = 1 << 17
@@ -49,6 +49,11 @@ class Vmcoreinfo:
     def symbol(self, name: str) -> int | None:
         """The address of a variable or function, where the kernel runs."""
         return _hex(self.values.get(f"SYMBOL({name})"))
+
+    def symbols(self) -> Iterator[int]:
+        """Every address that it tells of a variable or function."""
+        told = (_hex(value) for key, value in self.values.items() if key.startswith("SYMBOL("))
+        return (address for address in told if address is not None)
 
     def number(self, name: str) -> int | None:
         """A constant's or a variable's value; -2**63 to 2**64-1."""

@@ -1,9 +1,11 @@
 """Where does Linux map all of physical memory as a whole?  The direct map, if tables confirm it.
 
-1. What the kernel uses as its direct map is believed where the tables map the top table there too.
-   On x86_64, whose direct map starts anywhere (CONFIG_RANDOMIZE_MEMORY), it is the first thing that
-   the kernel's half of the tables maps.
-2. It reaches from the lowest to the highest memory of the dump.  A 32-bit kernel has only a part of
+1. A kernel that lies in its direct map tells where that is (i386, arm, powerpc64).  Else what
+   VMCOREINFO tells of it is believed where the tables map the top table there too, or are lost.
+2. Nothing tells it on x86_64, where it starts anywhere (CONFIG_RANDOMIZE_MEMORY): it is the first
+   thing that the kernel's half of the tables maps.  If they are lost, an ELF core's segments tell
+   (those of /proc/vmcore have the direct map's addresses).
+3. It reaches from the lowest to the highest memory of the dump.  A 32-bit kernel has only a part of
    memory in it and other things behind that: there it reaches as far as the tables say.
 """
 
@@ -13,6 +15,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 from kvm_exporter.kvm.errors import Fault, FormatError
+from kvm_exporter.kvm.formats import Image
+from kvm_exporter.kvm.paging import PageTables
 from kvm_exporter.kvm.space import Physical, Translator
 from kvm_exporter.kvm.translation import DirectMap
 from kvm_exporter.kvm.vmcore.placing import Placed
@@ -21,38 +25,62 @@ from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
 MOST_LISTED = 64
 """Mappings of the kernel's half that are looked at."""
 MOST_PHYSICAL = 1 << 52
+ADDRESSES = 1 << 64
 MOST_STEPS = 1 << 18
 """Runs of a 32-bit direct map: pages of 4 KB in a gigabyte."""
 
 
-def direct_maps(placed: Placed, physical: Physical, info: Vmcoreinfo) -> tuple[DirectMap, ...]:
-    """The kernel's direct map; none where the tables tell of none."""
-    for offset in _offsets(placed, info):
-        if _maps(placed.tables, placed.root + offset, placed.root):
-            window = _window(placed, physical, offset)
-            return (window,) if window else ()
-    return ()
-
-
-def _offsets(placed: Placed, info: Vmcoreinfo) -> Iterator[int]:
-    """What may have to be taken from an address of the direct map."""
+def direct_map(placed: Placed, image: Image, info: Vmcoreinfo) -> DirectMap | None:
+    """The kernel's direct map; None where nothing tells of one."""
     if placed.machine.linear:
-        yield -placed.delta
-        return
+        return _window(placed, image.physical, -placed.delta)
+    lost = []
+    for offset in _told(placed, image, info):
+        answer = _maps(placed.tables, placed.root + offset, placed.root)
+        if answer:
+            return _window(placed, image.physical, offset)
+        if answer is None or not placed.confirmed:
+            lost.append(offset)
+    for offset in _listed(placed):
+        if _maps(placed.tables, placed.root + offset, placed.root):
+            return _window(placed, image.physical, offset)
+    return _window(placed, image.physical, lost[0]) if lost else None
+
+
+def direct_map_from(image: Image, start: int) -> DirectMap | None:
+    """The direct map where physical address 0 lies at ``start``, as far as the dump has memory."""
+    lowest, highest = _bounds(image.physical)
+    if lowest >= highest or not 0 <= start + lowest < start + highest <= ADDRESSES:
+        return None
+    return DirectMap(start + lowest, start + highest, lowest)
+
+
+def _told(placed: Placed, image: Image, info: Vmcoreinfo) -> Iterator[int]:
+    """What may have to be taken from an address of the direct map."""
     yield from placed.machine.offsets(info)
+    if image.linear is not None:
+        start, end = placed.machine.reach
+        if start <= image.linear.virtual < end:
+            yield image.linear.virtual - image.linear.physical
+
+
+def _listed(placed: Placed) -> Iterator[int]:
+    """The same, of what the kernel's half of the tables begins with, but for the kernel itself."""
     start, end = placed.machine.reach
     try:
         inside = (one for one in placed.tables.mappings() if start <= one.virtual < end)
-        yield from dict.fromkeys(one.virtual - one.physical for one in islice(inside, MOST_LISTED))
+        offsets = dict.fromkeys(one.virtual - one.physical for one in islice(inside, MOST_LISTED))
+        yield from (offset for offset in offsets if offset != -placed.delta)
     except FormatError:  # more tables than a kernel can have
         return
 
 
-def _maps(tables: Translator, virtual: int, physical: int) -> bool:
+def _maps(tables: PageTables, virtual: int, physical: int) -> bool | None:
+    """Whether they do; None where a table is lost that would tell."""
     try:
         return tables.translate(virtual, 1).address == physical
-    except Fault:
-        return False
+    except Fault as error:
+        return None if isinstance(error.__cause__, Fault) else False
 
 
 def _window(placed: Placed, physical: Physical, offset: int) -> DirectMap | None:

@@ -82,6 +82,21 @@ def test_cores_of_64_bits_of_kernels_with_32(number, name):
     assert memory.read(5 << 30, 6) == b"far up"
 
 
+@pytest.mark.parametrize(("state", "name"), [(0x9033, "powerpc64le"), (0x9032, "powerpc64")])
+def test_the_byte_order_of_powerpc_is_the_processors(state, name):
+    """QEMU's core of a little-endian guest is big-endian; the register MSR tells (bit LE)."""
+    status = bytearray(504)
+    struct.pack_into(">Q", status, 112 + 33 * 8, state)
+    segments = [
+        notes((b"CORE\0", 1, bytes(status)), (b"VMCOREINFO\0", 0, INFO), order=">"),
+        elf.Segment(0, b"memory", physical=0),
+    ]
+    image, memory = opened(write_core(segments, "powerpc64"))
+    assert (image.arch.name, image.vmcoreinfo) == (name, INFO)
+    assert image.abi == image.arch.abi
+    assert memory.read(0, 6) == b"memory"
+
+
 def test_pages_of_mappings():
     """QEMU's paging=true: the same memory by several addresses, and devices without any bytes."""
     segments = [

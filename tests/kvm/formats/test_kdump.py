@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import sys
 from itertools import pairwise
 
@@ -80,10 +81,12 @@ def test_one_format_claims_it():
 
 @pytest.mark.parametrize("size", [4096, 16384, 65536])
 def test_pages_of_any_size(size):
-    """The page size is the block size, in which the headers are counted too."""
+    """The block size, in which the headers are counted too; QEMU's is larger than the kernel's."""
     image, memory = opened(write_kdump(PAGES, page=size, machine="aarch64"))
     check(memory, size=size)
-    assert (image.page_size, image.arch.page_size) == (size, size)
+    assert (image.page_size, image.arch.page_size) == (4096, 4096)
+    virtual = VirtualMemory(image.store, image.physical, DirectMap(1 << 40, 1 << 41), 4096)
+    assert virtual.read((1 << 40) + 64 * size - 3, 9) == b"\0\0\0in the"
 
 
 @pytest.mark.parametrize("kind", PACKERS)
@@ -213,6 +216,43 @@ def test_architectures(machine, style, order, name):
     if name:
         assert image.abi == image.arch.abi
     assert image.utsname.machine == machine
+
+
+@pytest.mark.parametrize(
+    ("size", "style", "order", "name"),
+    [
+        (336, "lp64", "<", "amd64"),
+        (144, "qemu, 32-bit", "<", "i386"),
+        (392, "qemu, 64-bit", "<", "aarch64"),
+        (148, "qemu, 32-bit", "<", "armv7"),
+        (148, "lp64", "<", "armv7"),
+        (504, "qemu, 64-bit", "<", "powerpc64le"),
+        (504, "qemu, 64-bit", ">", "powerpc64"),
+        (376, "qemu, 64-bit", "<", "riscv64"),
+        (336, "qemu, 64-bit", ">", None),
+        (77, "lp64", "<", None),
+    ],
+)
+def test_architectures_without_a_name(size, style, order, name):
+    """QEMU calls most of them Unknown: the size of a CPU's registers tells."""
+    notes = elf.note(order, b"QEMU\0", 0, bytes(440))
+    notes += elf.note(order, b"CORE\0", 1, bytes(size)) + elf.note(order, b"CORE\0", 1, bytes(9))
+    data = write_kdump(PAGES, machine="Unknown", style=style, order=order, notes=notes)
+    image = open_image(Bytes(data))
+    assert (image.arch and image.arch.name) == name
+
+
+def test_the_byte_order_of_powerpc_is_the_processors():
+    """Headers of a little-endian guest are big-endian (QEMU): MSR tells, and all is read still."""
+    status = bytearray(504)
+    struct.pack_into(">Q", status, 112 + 33 * 8, 0x8000000000009033)
+    notes = elf.note(">", b"CORE\0", 1, bytes(status))
+    told = {"offset_vmcoreinfo": 0, "size_vmcoreinfo": 0}
+    image, memory = opened(
+        write_kdump(PAGES, machine="Unknown", order=">", notes=notes, vmcoreinfo=INFO, fields=told)
+    )
+    assert (image.arch.name, image.abi.order, image.vmcoreinfo) == ("powerpc64le", "<", INFO)
+    check(memory)
 
 
 def test_what_the_header_says_for_people():

@@ -42,6 +42,17 @@ def test_environment(forged: Any) -> None:
     assert forged.system.environment(42) == ("A=1", "B=", "C=x=y\nz")
 
 
+def test_newer_kernels_refuse_an_environment_that_is_not_there(forged: Any) -> None:
+    """ESRCH of environ alone is a kernel thread or a zombie, which has none."""
+    forged.tree.process(2)
+    forged.procfs.refused = {"environ": errno.ESRCH}
+    assert forged.system.environment(2) == ()
+    (forged.tree.root / "2/stat").unlink()
+    with pytest.raises(ProcessGone):
+        forged.system.environment(2)
+    assert forged.tally.counts() == {}
+
+
 def test_executable(forged: Any) -> None:
     """The link's text, also of a program that was deleted; none for a kernel thread."""
     for pid, target in ((42, "/usr/bin/x (deleted)"), (43, None)):

@@ -30,10 +30,14 @@ def put(root: Path, path: str, data: bytes) -> str:
     return str(file)
 
 
+NOTES = note(NATIVE.order, b"GNU\0", 3, BUILD_ID)
+
+
 def found(root: Path, reasons: list[str]) -> list[str]:
     """The names of the files that are the kernel's."""
+    put(root, "sys/kernel/notes", NOTES)
     names = []
-    for file in vmlinux_files(RELEASE, BUILD_ID, reasons, str(root)):
+    for file in vmlinux_files(RELEASE, reasons, str(root)):
         names.append(file.name)
         file.close()
     return names
@@ -69,11 +73,24 @@ def test_another_build_is_not_taken(tmp_path: Path) -> None:
 
 def test_the_build_id_is_among_the_kernels_notes(tmp_path: Path) -> None:
     """Linux's own note, GNU's of another type, then the build id; without it, or any file, None."""
-    others = note(NATIVE.order, b"Linux\0", 0x100, b"x") + note(
-        NATIVE.order, b"GNU\0", 1, b"version"
+    linux, version = (
+        note(NATIVE.order, b"Linux\0", 0x100, b"x"),
+        note(NATIVE.order, b"GNU\0", 1, b""),
     )
-    own = note(NATIVE.order, b"GNU\0", 3, BUILD_ID)
-    assert running_build_id(put(tmp_path, "notes", others + own)) == BUILD_ID
-    assert running_build_id(put(tmp_path, "notes", others)) is None
-    assert running_build_id(put(tmp_path, "notes", own[:-4])) is None
-    assert running_build_id(str(tmp_path / "nothing")) is None
+    assert running_build_id(str(tmp_path)) is None
+    for notes, expected in (
+        (linux + version + NOTES, BUILD_ID),
+        (linux + version, None),
+        (NOTES[:-4], None),
+        (b"", None),
+    ):
+        put(tmp_path, "sys/kernel/notes", notes)
+        assert running_build_id(str(tmp_path)) == expected
+
+
+def test_no_file_is_a_kernels_that_does_not_tell_its_build(tmp_path: Path) -> None:
+    """Whatever is installed."""
+    put(tmp_path, f"boot/vmlinux-{RELEASE}", vmlinux(BUILD_ID))
+    reasons: list[str] = []
+    assert list(vmlinux_files(RELEASE, reasons, str(tmp_path))) == []
+    assert "/sys/kernel/notes" in reasons[0]

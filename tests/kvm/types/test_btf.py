@@ -232,6 +232,17 @@ def test_enums_have_their_values_signs(
     assert tuple(value for _, value in found.values) == expected
 
 
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_modules_enums_have_signs_as_the_kernels(marked: bool) -> None:
+    """Whether a flag would tell a sign is known of the kernel, where the module has none."""
+    base = records()
+    base.add(btf.ENUM, "k", 4, [base.name("MINUS"), -1], 1, flag=marked)
+    module = records("<", base)
+    module.add(btf.ENUM, "m", 4, [module.name("ALL"), 0xFFFFFFFF], 1)
+    found = BtfTypes(module.data, BtfTypes(base.data)).find("enum m")
+    assert found == Enum("m", 4, (("ALL", 0xFFFFFFFF if marked else -1),))
+
+
 def test_tags_of_pointers_are_shown_and_do_not_hide_types() -> None:
     """__percpu, __rcu and __user stay in the declaration; other tags, of either kind, vanish."""
     made = records()

@@ -282,7 +282,16 @@ def test_btf_types_made_of_themselves_end(name: str, rows: list[tuple[object, ..
     explore(types)
 
 
-def test_a_million_types_of_one_name_end_soon() -> None:
+def test_a_bit_field_of_no_bits_is_nothing() -> None:
+    """Of a signed integer, too, which has no highest bit then."""
+    made = btf.Records("<")
+    narrow = made.add(btf.INT, "long", 8, [1 << 24])
+    made.add(btf.STRUCT, "s", 8, [made.name("none"), narrow, 0], 1)
+    view = View(Endless(0xFF), ABI, BtfTypes(made.data).find("struct s"), 4096)
+    assert int(view["none"]) == 0
+
+
+def test_of_many_types_of_one_name_few_are_looked_at() -> None:
     """Only so many are looked at for one that is complete."""
     made = btf.Records("<")
     made.add(btf.INT, "long", 8, [64])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from forge import btf, cdecl, elf
 from kvm_exporter.kvm.errors import AccessDenied, Fault, FormatError, KvmError, TypeMissing
 from kvm_exporter.kvm.memory import Symbol
 from kvm_exporter.kvm.source import File
-from kvm_exporter.kvm.types import btf_kept
+from kvm_exporter.kvm.types import btf_kept, btf_modules
 from kvm_exporter.kvm.types.btf_kept import kept_index
 from kvm_exporter.kvm.types.linux_opening import (
     Stretch,
@@ -222,6 +223,17 @@ def test_a_damaged_list_of_modules_ends(damage: str) -> None:
         origin.types.find("struct three")
 
 
+def test_modules_have_so_many_bytes_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged list cannot make anyone read the same types over and over."""
+    world = World(modules=["struct one { int x; };", "struct two { long x; };"])
+    first = world.memory.places[world.heads[1] + 0x2000]
+    monkeypatch.setattr(btf_modules, "MOST_BYTES", len(first) + 8)
+    origin = world.open()
+    assert names_of(origin, "struct one") == ["x"]
+    with pytest.raises(TypeMissing, match="struct two"):
+        origin.types.find("struct two")
+
+
 def test_a_kernel_without_module_types_has_its_own() -> None:
     """No symbol of the list, or no struct of it, as before Linux 5.11."""
     world = World()
@@ -233,6 +245,48 @@ def test_a_kernel_without_module_types_has_its_own() -> None:
         assert world.right(origin)
         with pytest.raises(TypeMissing, match="struct nothing"):
             origin.types.find("struct nothing")
+
+
+def image(world: World, btf: bytes) -> Symbols:
+    """The kernel's image: code, data with pieces that look like BTF, and ``btf``; its symbols."""
+    start = world.forged.data[:24]
+    small, order = world.memory.places[START], world.c.abi.order
+    huge = start[:16] + struct.pack(order + "2I", 1 << 31, 1 << 31)
+    data = b"\xcc" * 4096 + huge + bytes(100) + small + bytes(1 << 20) + btf + bytes(4096)
+    world.memory.places = {START: data}
+    return Symbols(_etext=START + 4000, _sinittext=START + len(data))
+
+
+@pytest.mark.parametrize("abi", list(ABIS))
+def test_btf_is_found_where_no_symbol_tells(abi: str) -> None:
+    """Between the end of the code and the code for the start; what is too small is no kernel's."""
+    world = World(abi)
+    made = world.forged.records
+    made.name("x" * (1 << 16))
+    origin = open_linux_types(world.memory, image(world, made.data), build_id=BUILD_ID)
+    assert world.right(origin)
+
+
+def test_btf_is_not_looked_for_outside() -> None:
+    """Behind the code for the start there are modules', and copies."""
+    world = World()
+    world.forged.records.name("x" * (1 << 16))
+    symbols = image(world, world.forged.data)
+    symbols.known["_sinittext"] = START + (1 << 20)
+    with pytest.raises(TypeMissing, match="no BTF is in its memory"):
+        open_linux_types(world.memory, symbols)
+    symbols.known["_sinittext"] = START
+    with pytest.raises(TypeMissing, match="no BTF is in its memory"):
+        open_linux_types(world.memory, symbols)
+
+
+def test_a_vmlinux_is_asked_before_btf_is_looked_for() -> None:
+    """32-bit kernels have a vmlinux and no BTF: nothing of their memory is read."""
+    world = World()
+    symbols = image(world, b"")
+    origin = open_linux_types(world.memory, symbols, Bytes(world.forged.data, "vmlinux"))
+    assert world.right(origin)
+    assert world.memory.bytes_read == 0
 
 
 @pytest.mark.parametrize("bounds", [(START, START), (START, 0), (START, START + (1 << 40)),
@@ -296,7 +350,7 @@ def test_a_damaged_index_is_made_anew(cache: Path) -> None:
     world.open(build_id=BUILD_ID)
     (path,) = cache.iterdir()
     good = path.read_bytes()
-    for at in range(0, len(good), 11):
+    for at in (*range(72), *range(72, len(good), 101)):
         path.write_bytes(good[:at] + bytes([good[at] ^ 0x55]) + good[at + 1 :])
         assert world.right(world.open(build_id=BUILD_ID))
         assert path.read_bytes() == good
@@ -443,8 +497,10 @@ def test_memory_is_asked_before_a_vmlinux() -> None:
 def test_where_nobody_tells_types_the_error_says_what_was_tried() -> None:
     """Memory, and the vmlinux if there is one; else that one would help."""
     world = World()
-    with pytest.raises(TypeMissing, match=r"no symbol __start_BTF .*vmlinux.* would tell"):
+    with pytest.raises(
+        TypeMissing, match=r"no symbol __start_BTF.*vmlinux.* would tell: name that file$"
+    ):
         open_linux_types(world.memory, Symbols())
     bare = Bytes(elf.kernel("amd64"), "vmlinux")
-    with pytest.raises(TypeMissing, match=r"no symbol __start_BTF .*vmlinux has no DWARF$"):
+    with pytest.raises(TypeMissing, match=r"no symbol __start_BTF.*vmlinux has no DWARF; .*_etext"):
         open_linux_types(world.memory, Symbols(), bare)

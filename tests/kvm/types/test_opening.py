@@ -15,7 +15,7 @@ from forge import cdecl, ctf, elf
 from kvm_exporter.kvm import debugfile
 from kvm_exporter.kvm.errors import KvmError, TypeMissing
 from kvm_exporter.kvm.source import File
-from kvm_exporter.kvm.types import dwarf_cache, opening
+from kvm_exporter.kvm.types import dwarf_cache
 from kvm_exporter.kvm.types.dwarf import Dwarf
 from kvm_exporter.kvm.types.dwarf_file import DwarfFile
 from kvm_exporter.kvm.types.dwarf_scan import Names

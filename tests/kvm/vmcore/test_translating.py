@@ -168,6 +168,15 @@ def test_a_dump_that_does_not_tell_its_architecture(core, name: str) -> None:
     assert image.arch.elf == kernel.row.elf
 
 
+def test_a_header_in_the_wrong_byte_order(core) -> None:
+    """QEMU's cores of powerpc64 say big-endian of a kernel that is not: its names tell."""
+    kernel, other = linux("powerpc64le"), linux("powerpc64")
+    made, wrong = core(kernel, kernel.text), core(other)
+    image = replace(made.image, arch=wrong.image.arch, abi=wrong.image.abi)
+    image = complete(image, made.source, Vmcoreinfo.parse(kernel.text))
+    assert (image.arch.name, image.abi.order) == ("powerpc64le", "<")
+
+
 def test_a_kernel_without_an_offset_has_its_files(core) -> None:
     """Where VMCOREINFO has no KERNELOFFSET, the kernel's file tells what it was moved by."""
 

@@ -25,6 +25,9 @@ from kvm_exporter.kvm.source import Source
 INCOMPLETE, VMEMMAP = 0x8, 0x10
 """Status: the disk was full before all was written; pages of vmemmap were left out."""
 
+SMALLEST_PAGE = 1 << 12
+"""Bytes; of an architecture that is not known."""
+
 COMPRESSIONS = 0x27
 """The bits of a status that tell a compression (unpacking.py)."""
 
@@ -45,16 +48,16 @@ def _join(sources: Sequence[Source]) -> Image:
     kind = header.words.status & COMPRESSIONS
     if kind in NAMES:  # to be told of a missing package now, not at the first page
         unpacker(lead.name, kind, header.words.block_size)
-    arch, abi = find_machine(header)
+    arch, abi = find_machine(lead, header)
     memory = KdumpMemory(members)
     return Image(
         format=f"kdump, version {header.version}",
         arch=arch,
         abi=abi,
-        page_size=header.words.block_size,
+        page_size=arch.page_size if arch else SMALLEST_PAGE,
         physical=memory,
         store=PageStore(members, zeros=memory.zeros),
-        vmcoreinfo=_vmcoreinfo(lead, header, abi),
+        vmcoreinfo=_vmcoreinfo(lead, header),
         utsname=header.utsname,
         written=header.stamp,
         facts=tuple(_facts(members)),
@@ -64,13 +67,13 @@ def _join(sources: Sequence[Source]) -> Image:
 FORMAT = Format("kdump", _probe, _open, _join)
 
 
-def _vmcoreinfo(source: Source, header: Header, abi: Abi) -> bytes | None:
+def _vmcoreinfo(source: Source, header: Header) -> bytes | None:
     """The text where the sub-header says it is, else of the note (versions 3 and 4)."""
     at, size = header.sub.vmcoreinfo_at, header.sub.vmcoreinfo_size
     if at > 0 and 0 < size <= LONGEST:
         return source.read(at, size).rstrip(b"\0") or None
     at, size = header.sub.notes_at, header.sub.notes_size
-    return find_note(source, at, size, abi) if at > 0 else None
+    return find_note(source, at, size, Abi(header.order, header.width)) if at > 0 else None
 
 
 def _facts(members: Members) -> Iterator[tuple[str, str]]:

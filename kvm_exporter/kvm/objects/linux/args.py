@@ -34,7 +34,7 @@ def environment_from_live(procfs: Procfs, tally: Tally, pid: int) -> tuple[str, 
 
     Errors: ProcessGone; AccessDenied for another user's.
     """
-    data = _from_process(procfs, tally, pid, "environ", lambda process: process.read("environ"))
+    data = _from_process(procfs, tally, pid, "environ", _environment)
     return tuple(string for string in vector(data) if string)
 
 
@@ -45,6 +45,16 @@ def executable_from_live(procfs: Procfs, tally: Tally, pid: int) -> str | None:
     """
     path = _from_process(procfs, tally, pid, "exe", _executable)
     return None if path is None else path.decode("utf-8", "surrogateescape")
+
+
+def _environment(process: Directory) -> bytes:
+    try:
+        return process.read("environ")
+    except ProcessLookupError:
+        # since 6.16 (65c66047259f), and in stable kernels from 6.12 on, who has no memory says this
+        if process.holds("stat"):
+            return b""
+        raise
 
 
 def _executable(process: Directory) -> bytes | None:

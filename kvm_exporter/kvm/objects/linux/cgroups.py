@@ -76,7 +76,7 @@ class Cgroups:
             self._target.tally.add("struct css_set", None)
             return None
         path = "/" + b"/".join(reversed(names)).decode("utf-8", "surrogateescape")
-        gone = root == self._default and not group["self.flags"] & CSS_ONLINE
+        gone = root == self._default and not group.get("self.flags", CSS_ONLINE) & CSS_ONLINE
         return f"{path} (deleted)" if gone else path
 
     def _group_of(self, css_set: int, root: int) -> Values:
@@ -87,7 +87,8 @@ class Cgroups:
         link, group = self._links
         at = row["cgrp_links.next"]
         for _ in range(MOST_GROUPS):
-            found = self._whole(self._group, self._target.pointer(at - link + group))
+            pointer = at - link + group & self._target.abi.address_mask
+            found = self._whole(self._group, self._target.pointer(pointer))
             if found["root"] == root:
                 return found
             at = self._target.pointer(at)
@@ -125,9 +126,12 @@ class Cgroups:
         return next(iter(named + default + rest), None)
 
     def _roots(self) -> Iterator[Root]:
-        """Every hierarchy, the one made last first."""
+        """Every hierarchy, the one made last first; none where the list has no symbol."""
         target = self._target
-        head = target.address("cgroup_roots")
+        (symbol,) = target.symbols.lookup(["cgroup_roots"])
+        if symbol is None:
+            return
+        head = symbol.value
         entry = target.offset(ROOT, "root_list")
         root = Struct(target, ROOT, ("name[]", "root_list.next"))
         at = target.pointer(head)

@@ -56,7 +56,7 @@ def _row(target: Target, cpus: PerCpu, cpu: int) -> list[int]:
     """Nanoseconds by mode."""
     shape = struct.Struct(f"{target.abi.order}{len(MODES)}Q")
     row = list(shape.unpack(target.read(cpus.symbol("kernel_cpustat", cpu), shape.size)))
-    if cpu in cpus.online and variables.has(target, "tick_cpu_sched"):
+    if cpu in cpus.online and variables.has(target, "tick_nohz_active"):
         try:
             asleep = _asleep(target, cpus, cpu)
         except KvmError:

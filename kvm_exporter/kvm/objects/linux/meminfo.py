@@ -19,6 +19,7 @@ from kvm_exporter.kvm.objects.linux import (
     lists,
     swapareas,
     variables,
+    zswap,
 )
 from kvm_exporter.kvm.objects.linux.percpu import PerCpu
 from kvm_exporter.kvm.objects.linux.vmcounters import in_pages
@@ -110,6 +111,7 @@ class Meminfo:
         found = dict.fromkeys(ZEROS, 0) if self._values else {}
         found |= {name: count * self._page_size for name, count in pages.items()}
         kib = {name: self._values.get(counter) for name, counter in KIBIBYTES.items()}
+        kib["Zswap"] = variables.known(self._target, "meminfo Zswap", self._zswap)
         return found | {name: count * 1024 for name, count in kib.items() if count is not None}
 
     def huge(self) -> Mapping[str, int]:
@@ -148,6 +150,12 @@ class Meminfo:
         if not variables.has(target, name):
             return None
         return variables.known(target, f"meminfo {field}", lambda: variables.long(target, name))
+
+    def _zswap(self) -> int | None:
+        """KiB that zswap takes."""
+        if not zswap.is_told(self._values):
+            return None
+        return zswap.pool_bytes(self._target, self._page_size) // 1024
 
     @cached_property
     def _pools(self) -> Sequence[Values]:
@@ -248,10 +256,8 @@ class Meminfo:
         return None if high is None or free is None else free - high
 
     def zswapped(self) -> int | None:
-        """Zswapped: pages that zswap keeps; an int until 6.11, a long since."""
-        if not variables.has(self._target, "zswap_stored_pages"):
-            return None
-        return variables.unsigned(self._target, "zswap_stored_pages")
+        """Zswapped."""
+        return zswap.stored_pages(self._target) if zswap.is_told(self._values) else None
 
     def pool_page(self) -> int | None:
         """Hugepagesize."""

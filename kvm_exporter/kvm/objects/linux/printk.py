@@ -201,14 +201,21 @@ def _old_records(
             at, passed = 0, passed + size - at
 
 
+def _present(target: Target, start: int, size: int) -> bytes:
+    """What is there up to a hole."""
+    try:
+        return target.memory.read(start & target.abi.address_mask, size)
+    except Fault:
+        return b""
+
+
 def _with_holes(target: Target, start: int, size: int) -> Numbers:
     """Memory, with zeros for what is not there; Fault where nothing is."""
     parts: list[bytes] = []
     done, missing = 0, 0
     while done < size:
-        try:
-            part = target.memory.read(start + done, size - done)
-        except Fault:
+        part = _present(target, start + done, size - done)
+        if not part:
             target.tally.add("printk", None)
             part = bytes(min(PAGE - (start + done) % PAGE, size - done))
             missing += len(part)

@@ -12,21 +12,18 @@ Sources: include/linux/mm.h, include/linux/mm_types_task.h, include/linux/percpu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from operator import add
 from typing import NamedTuple
 
-from kvm_exporter.kvm.errors import FormatError
+from kvm_exporter.kvm.errors import TypeMissing
 from kvm_exporter.kvm.objects.linux.percpu import PerCpu
 from kvm_exporter.kvm.target import Target
+from kvm_exporter.kvm.types.flatten import layout
 
 COUNTER = "struct percpu_counter"
-
-SHARE = 4
-"""Bytes of a CPU's share."""
-
-NEAR = 64
-"""Bytes in which a process's shares are read together; mm_init() gets them in one piece."""
 
 
 class Pages(NamedTuple):
@@ -44,58 +41,55 @@ class Pages(NamedTuple):
 
 
 class RssCounters:
-    """Reads mm->rss_stat.  Errors: TypeMissing, FormatError."""
+    """Reads mm->rss_stat.  Errors: TypeMissing."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._order = target.abi.byteorder
-        size: int = target.abi.pointer_size
-        self._at, self._width, self._stride = 0, size, size
-        self._shares: int | None = None
+        order, word = target.abi.order, target.abi.pointer
+        self._names: Sequence[str] = ("count",)
+        self._decoder = struct.Struct(order + word.lower())
         if not target.has("struct mm_struct", "rss_stat.count"):
-            self._at, self._width = target.offset(COUNTER, "count"), 8
-            self._stride = target.view(0, COUNTER).size
-            if target.has(COUNTER, "counters"):
-                self._shares = target.offset(COUNTER, "counters")
-        if not self._at + self._width <= self._stride:
-            raise FormatError(f"{COUNTER} of {self._stride} bytes: the types are damaged")
+            wanted = [name for name in ("count", "counters") if target.has(COUNTER, name)]
+            found = layout(target.types, target.abi, COUNTER, wanted)
+            if found.members["count"].code != "q" or found.members[wanted[-1]].code not in "qIQ":
+                raise TypeMissing(f"{COUNTER} has members of other types in this kernel")
+            compiled = found.compile(wanted)
+            self._decoder, self._names = compiled.decoder, compiled.names
+        self._shares = struct.Struct(f"{order}{len(Pages._fields)}i")
 
     def counts(self, raw: bytes) -> Pages:
         """From the bytes of rss_stat, without the CPUs' shares."""
-        return _pages(self._integers(raw, self._at, self._width, signed=True))
+        return _pages(self._members(raw, "count"))
 
     def sums(self, raw: bytes) -> Pages:
         """From the bytes of rss_stat, with the CPUs' shares.  Errors: Fault, SymbolMissing …"""
-        counts = self._integers(raw, self._at, self._width, signed=True)
-        if self._shares is None or not counts:
+        counts = self._members(raw, "count")
+        if "counters" not in self._names or not counts:
             return _pages(counts)
-        shares = self._integers(raw, self._shares, self._target.abi.pointer_size, signed=False)
-        return _pages([sum(one) for one in zip(counts, self._all_shares(shares), strict=False)])
+        shares = self._all_shares(self._members(raw, "counters"))
+        return _pages(map(add, counts, shares))
 
-    def _integers(self, raw: bytes, within: int, width: int, *, signed: bool) -> list[int]:
+    def _members(self, raw: bytes, name: str) -> Sequence[int]:
         """The same member of each counter."""
-        starts = range(within, len(raw) - width + 1, self._stride)
-        some = starts[: len(Pages._fields)]
-        return [int.from_bytes(raw[at : at + width], self._order, signed=signed) for at in some]
+        size = self._decoder.size
+        known = raw[: min(len(raw) // size, len(Pages._fields)) * size]
+        columns = list(zip(*self._decoder.iter_unpack(known), strict=True))
+        return columns[self._names.index(name)] if columns else ()
 
-    def _all_shares(self, pointers: Sequence[int]) -> list[int]:
+    def _all_shares(self, pointers: Sequence[int]) -> Iterable[int]:
         """The sum of all CPUs' shares of each counter."""
-        first, size = min(pointers), max(pointers) - min(pointers) + SHARE
-        if size > NEAR:
-            cpus = self._cpus
-            return [cpus.sum(one, cpus.possible, SHARE, signed=True) for one in pointers]
-        total = [0] * len(pointers)
-        for cpu in self._cpus.possible:
-            block = self._target.read(self._cpus.address(first, cpu), size)
-            for at, pointer in enumerate(pointers):
-                share = block[pointer - first : pointer - first + SHARE]
-                total[at] += int.from_bytes(share, self._order, signed=True)
-        return total
+        cpus, size = self._cpus, self._shares.size
+        first = pointers[0]
+        if list(pointers) != list(range(first, first + size, 4)):
+            return [cpus.sum(one, cpus.possible, 4, signed=True) for one in pointers]
+        # since 6.6 (14ef95be6f55) they lie together
+        blocks = (self._target.read(cpus.address(first, cpu), size) for cpu in cpus.possible)
+        return map(sum, zip(*map(self._shares.unpack, blocks), strict=True))
 
     @cached_property
     def _cpus(self) -> PerCpu:
         return PerCpu(self._target)
 
 
-def _pages(numbers: Sequence[int]) -> Pages:
-    return Pages(*(max(number, 0) for number in numbers))
+def _pages(numbers: Iterable[int]) -> Pages:
+    return Pages(*[max(number, 0) for number in numbers])

@@ -2,8 +2,8 @@
 
 1. Nothing of this is needed by who asks for processes or the load: it is imported, and files are
    opened, by who asks for a symbol's address or a type.
-2. Symbols are those of /proc/kallsyms; where that hides their addresses, or is not there, those
-   that the kernel keeps in its memory, if that may be read (VMCOREINFO tells where).
+2. Symbols are those of /proc/kallsyms; where that hides their addresses, is not there, or has no
+   variables (CONFIG_KALLSYMS_ALL), those that the kernel keeps in its memory, if that may be read.
 3. Types are those that the kernel shows in /sys/kernel/btf, which anybody may read; else what lies
    in its memory; else those of its vmlinux, if that is installed.
 """
@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ class RunningSymbols:
     def __init__(self, listed: Kallsyms, in_memory: Callable[[], Symbols]) -> None:
         self._listed = listed
         self._find = in_memory
-        self._in_memory: Symbols | None = None
+        self._found: Symbols | KvmError | None = None
 
     def lookup(self, names: Sequence[str]) -> list[Symbol | None]:
         """As Kallsyms.lookup.
@@ -42,9 +42,14 @@ class RunningSymbols:
         Errors: those of Kallsyms, where memory does not help; those of memory, once it did.
         """
         try:
-            return self._listed.lookup(names)
+            found = self._listed.lookup(names)
         except (AccessDenied, Unsupported) as refusal:
             return self._instead(refusal).lookup(names)
+        if None in found and not self._listed.has_variables:
+            with suppress(KvmError):
+                others = self._instead(None).lookup(names)
+                return [one or other for one, other in zip(found, others, strict=True)]
+        return found
 
     def __iter__(self) -> Iterator[Symbol]:
         """Every symbol, the modules' too.
@@ -63,24 +68,35 @@ class RunningSymbols:
             return iter(self._listed)
 
     def _instead(self, refusal: KvmError | None) -> Symbols:
-        """The symbols in memory; ``refusal`` where there are none."""
-        if self._in_memory is None:
+        """The symbols in memory, looked for once; where there are none ``refusal`` tells that, too.
+
+        Errors: those of ``in_memory`` without a refusal.
+        """
+        if self._found is None:
             try:
-                self._in_memory = self._find()
+                self._found = self._find()
             except KvmError as error:
-                if refusal is None:
-                    raise
-                raise type(refusal)(f"{refusal}; nor does memory tell: {error}") from error
-        return self._in_memory
+                self._found = error
+        if not isinstance(self._found, KvmError):
+            return self._found
+        if refusal is None:
+            raise self._found
+        raise type(refusal)(f"{refusal}; nor does memory tell: {self._found}") from self._found
 
 
 class Running:
-    """What of the running kernel is read by name: ``symbols``, and ``target()``."""
+    """What of the running kernel is read by name: ``symbols``, and ``target()``.
 
-    def __init__(self, memory: Memory, procfs: Procfs, tally: Tally) -> None:
+    ``root`` is the directory that has its /sys, and its vmlinux if there is one.
+    """
+
+    def __init__(self, memory: Memory, procfs: Procfs, tally: Tally, root: str = "") -> None:
         self._memory = memory
         self._tally = tally
+        self._root = root
         self._types: LazyTypes | None = None
+        self._files = ExitStack()
+        self._files.callback(memory.close)
         self.symbols = RunningSymbols(Kallsyms(procfs), self._symbols_in_memory)
 
     def target(self) -> Target:
@@ -91,16 +107,15 @@ class Running:
 
     def close(self) -> None:
         """Give every file back."""
-        self._memory.close()
-        if self._types is not None:
-            self._types.close()
+        self._files.close()
 
     def _known_types(self) -> LazyTypes:
         from kvm_exporter.kvm.objects.linux.running_types import open_types  # noqa: PLC0415 - rule 1
         from kvm_exporter.kvm.types.lazy import LazyTypes  # noqa: PLC0415
 
         if self._types is None:
-            self._types = LazyTypes(partial(open_types, self._memory, self.symbols))
+            self._types = LazyTypes(partial(open_types, self._memory, self.symbols, self._root))
+            self._files.callback(self._types.close)
         return self._types
 
     def _abi(self) -> Abi:
@@ -112,7 +127,9 @@ class Running:
 
     def _symbols_in_memory(self) -> Symbols:
         from kvm_exporter.kvm.objects.linux.running_symbols import find_symbols  # noqa: PLC0415
+        from kvm_exporter.kvm.objects.linux.vmlinux import open_symbols  # noqa: PLC0415
 
         if not isinstance(self._memory, Kcore):
             raise Unsupported("this handle was opened without the kernel's memory")
-        return find_symbols(self._memory, self._known_types(), self._tally)
+        vmlinux = partial(open_symbols, self._root, self._files)
+        return find_symbols(self._memory, self._known_types(), self._tally, vmlinux)

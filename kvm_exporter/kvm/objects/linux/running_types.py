@@ -13,31 +13,29 @@ from functools import partial
 from kvm_exporter.kvm.errors import KvmError, TypeMissing
 from kvm_exporter.kvm.memory import Memory, Symbols
 from kvm_exporter.kvm.objects.linux.vmlinux import running_build_id, vmlinux_files
-from kvm_exporter.kvm.types.linux_opening import open_btf_folder, open_symbols_btf
+from kvm_exporter.kvm.types.linux_opening import FOLDER, open_btf_folder, open_symbols_btf
 from kvm_exporter.kvm.types.origin import Origin
-from kvm_exporter.kvm.types.vmlinux import open_vmlinux
-
-SYSFS = "/sys/kernel"
 
 
-def open_types(memory: Memory, symbols: Symbols, sysfs: str = SYSFS, root: str = "") -> Origin:
-    """The types of the running kernel.
+def open_types(memory: Memory, symbols: Symbols, root: str = "") -> Origin:
+    """The types of the running kernel; ``root`` is the directory that has its /sys and vmlinux.
 
-    ``sysfs`` is the folder with btf and notes; vmlinux is looked for below ``root``.  Errors:
-    TypeMissing, saying what was tried, where there are none.
+    Errors: TypeMissing, saying what was tried, where there are none.
     """
-    build_id = running_build_id(f"{sysfs}/notes")
+    build_id = running_build_id(root)
     known = build_id.hex() if build_id else None
     reasons: list[str] = []
     for opener in (
-        partial(open_btf_folder, f"{sysfs}/btf", known),
+        partial(open_btf_folder, root + FOLDER, known),
         partial(open_symbols_btf, memory, symbols, known),
     ):
         try:
             return opener()
         except KvmError as error:
             reasons.append(str(error))
-    for file in vmlinux_files(os.uname().release, build_id, reasons, root):
+    from kvm_exporter.kvm.types.vmlinux import open_vmlinux  # noqa: PLC0415 - it reads DWARF, too
+
+    for file in vmlinux_files(os.uname().release, reasons, root):
         try:
             return open_vmlinux(file)
         except KvmError as error:

@@ -18,7 +18,6 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 
 from kvm_exporter.kvm.errors import FormatError, TypeMissing
-from kvm_exporter.kvm.objects.linux import variables
 from kvm_exporter.kvm.objects.linux.percpu import PerCpu
 from kvm_exporter.kvm.objects.linux.zones import Zones
 from kvm_exporter.kvm.target import Target
@@ -96,11 +95,11 @@ class VmCounters:
 
     def _numa(self) -> list[int]:
         target = self._target
-        if variables.has(target, "vm_numa_event"):
+        if target.has(ZONE_STAT, "vm_numa_event"):
             count = _count(target, ZONE_STAT, "vm_numa_event")
             handed_in = self._longs(target.address("vm_numa_event"), count)
             return _columns([handed_in, *self._own_numa(count)])
-        if variables.has(target, "vm_numa_stat"):
+        if target.has("struct zone", "vm_numa_stat"):
             count = _count(target, "struct zone", "vm_numa_stat")
             return self._longs(target.address("vm_numa_stat"), count)
         return []

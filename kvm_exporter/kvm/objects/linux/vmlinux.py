@@ -14,11 +14,15 @@ from collections.abc import Iterator
 
 from kvm_exporter.kvm import elf
 from kvm_exporter.kvm.abi import NATIVE
-from kvm_exporter.kvm.errors import KvmError
+from kvm_exporter.kvm.errors import KvmError, SymbolMissing
 from kvm_exporter.kvm.source import File
+from kvm_exporter.kvm.symbols.elfsymtab import ElfSymbols, read_symbols
 
 NOTES = "/sys/kernel/notes"
 LONGEST_NOTES = 1 << 16
+
+START = "_stext"
+"""Where the kernel's code begins: VMCOREINFO always tells."""
 
 PLACES = (
     "/usr/lib/debug/.build-id/{id:.2}/{rest}.debug",
@@ -34,10 +38,10 @@ PLACES = (
 )
 
 
-def running_build_id(path: str = NOTES) -> bytes | None:
+def running_build_id(root: str = "") -> bytes | None:
     """The build id of the kernel that runs; None where it does not tell."""
     try:
-        with File(path) as file:
+        with File(root + NOTES) as file:
             notes = file.read(0, LONGEST_NOTES)
     except KvmError:
         return None
@@ -49,13 +53,12 @@ def running_build_id(path: str = NOTES) -> bytes | None:
     return next(ids, None)
 
 
-def vmlinux_files(
-    release: str, build_id: bytes | None, reasons: list[str], root: str = ""
-) -> Iterator[File]:
-    """Each file of that build, open; ``reasons`` gets a phrase for one that is none.
+def vmlinux_files(release: str, reasons: list[str], root: str = "") -> Iterator[File]:
+    """Each file of the running kernel's build, open; ``reasons`` gets a phrase for one of another.
 
     The caller closes them.  Of a kernel that does not tell its build id no file is.
     """
+    build_id = running_build_id(root)
     if build_id is None:
         reasons.append(f"{NOTES} does not tell which vmlinux is the kernel's")
         return
@@ -76,3 +79,21 @@ def vmlinux_files(
                 yield file
             else:
                 reasons.append(f"{path} is of another build of the kernel")
+
+
+def open_symbols(root: str, files: contextlib.ExitStack, start: int | None) -> ElfSymbols:
+    """The symbols of the running kernel's vmlinux, where it runs: ``start`` is that of its code.
+
+    ``files`` closes the file.  Errors: SymbolMissing without one, or without ``start``.
+    """
+    reasons: list[str] = []
+    for file in vmlinux_files(os.uname().release, reasons, root):
+        files.callback(file.close)
+        with contextlib.suppress(KvmError):
+            found = read_symbols(file)
+            linked = found.address(START)
+            if start is not None and linked is not None:
+                found.displacement = start - linked
+                return found
+        reasons.append(f"{file.name} does not tell where it runs")
+    raise SymbolMissing("; ".join(reasons) or "the running kernel's vmlinux is not installed")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
-import re
 from contextlib import suppress
 
 import pytest
-from fakes.world import UserMemory, WorldMemory, target
+from fakes.damage import EXTREMES, bounded, damaged, retyped, shuffled, words
+from fakes.world import UserMemory
 from forge import cdecl
 from forge.kernel_structs import MODERN, OLD
 from forge.population import Population
@@ -18,20 +17,6 @@ from hypothesis import strategies as st
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.objects.freebsd import args, files, procs
 from kvm_exporter.kvm.objects.model import Process, ProcOp
-
-EXTREMES = [0, 1, 2**15, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1]
-MOST_READS = 30_000
-"""Some hundred times what the whole world takes when nothing is damaged."""
-
-
-class BoundedMemory(WorldMemory):
-    """Memory that is not to be read for ever, nor in pieces larger than a damaged length's."""
-
-    def read(self, address: int, length: int) -> bytes:
-        assert length <= 1 << 26
-        data = super().read(address & 2**64 - 1, length)
-        assert self.read_counts <= MOST_READS, "this does not end"
-        return data
 
 
 def population(kernel: str, abi: cdecl.Abi) -> Population:
@@ -80,81 +65,35 @@ WORLDS = {
 }
 
 
-def words(people: Population) -> list[int]:
-    """Addresses of every word of the world."""
-    size = people.world.abi.pointer
-    return [
-        at for start, data in people.world.pages() for at in range(start, start + len(data), size)
-    ]
-
-
-def damaged(people: Population, changes: dict[int, int]):
-    """A Target that reads some words otherwise than they are."""
-    world = people.world
-    size = world.abi.pointer
-
-    class Damaged(BoundedMemory):
-        def read(self, address: int, length: int) -> bytes:
-            data = bytearray(super().read(address, length))
-            for at, value in changes.items():
-                if address <= at and at + size <= address + len(data):
-                    data[at - address : at - address + size] = world.number(value, size)
-            return bytes(data)
-
-    dead = target(world)
-    dead.memory = Damaged(world)
-    return dead
-
-
 @pytest.mark.parametrize("key", WORLDS)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_damaged_words(key, data):
     """Words replaced by extremes or by other addresses give rows or a KvmError, and it ends."""
     people = WORLDS[key]
-    places = words(people)
+    places = words(people.world)
     chosen = data.draw(st.lists(st.sampled_from(places), min_size=1, max_size=12))
     values = st.sampled_from(EXTREMES) | st.sampled_from(places) | st.integers(0, 2**64 - 1)
-    everything(damaged(people, {at: data.draw(values) for at in chosen}))
+    everything(damaged(people.world, {at: data.draw(values) for at in chosen}))
 
 
 @pytest.mark.parametrize("key", WORLDS)
 @pytest.mark.parametrize("seed", range(6))
 def test_shuffled_pointers(key, seed):
     """With half of all words replaced by addresses of others there are rows or a KvmError."""
-    people = WORLDS[key]
-    places = words(people)
-    chance = random.Random(seed)
-    changes = {at: chance.choice(places) for at in places if chance.random() < 0.5}
-    everything(damaged(people, changes))
+    everything(shuffled(WORLDS[key].world, seed))
 
 
-SAME_SIZE = {
-    "int": ["char {}[4]", "float {}", "struct {{ char a[4]; }} {}"],
-    "long": ["char {}[8]", "double {}", "struct {{ int a; int b; }} {}"],
-    "u_char": ["char {}[1]", "struct {{ char a[1]; }} {}"],
-}
 KINDS = {"int": "int", "u_int": "int", "gid_t": "int", "uid_t": "int", "pid_t": "int"}
 KINDS |= {"uint64_t": "long", "u_long": "long", "segsz_t": "long", "u_char": "u_char"}
-PLAIN = re.compile(rf"(?<=;) ({'|'.join(KINDS)}) (\w+);")
 
 
 @pytest.mark.parametrize("kernel", [MODERN, OLD])
 @pytest.mark.parametrize("seed", range(24))
 def test_members_of_other_types(kernel, seed):
     """Members that are no integers, where they should be, give rows or a KvmError."""
-    people = population(kernel, cdecl.AMD64)
-    chance = random.Random(seed)
-
-    def declared(member: re.Match[str]) -> str:
-        kind, name = member.groups()
-        kept = name in {"p_pid", "p_state"} or chance.random() < 0.7
-        shape = f"{kind} {name}" if kept else chance.choice(SAME_SIZE[KINDS[kind]]).format(name)
-        return f" {shape};"
-
-    dead = target(people.world)
-    dead.memory = BoundedMemory(people.world)
-    dead.types._c = cdecl.Declarations(PLAIN.sub(declared, kernel))
+    dead = bounded(population(kernel, cdecl.AMD64).world)
+    dead.types._c = cdecl.Declarations(retyped(kernel, KINDS, {"p_pid", "p_state"}, seed))
     everything(dead)
 
 
@@ -162,8 +101,6 @@ def test_members_of_other_types(kernel, seed):
 @pytest.mark.parametrize("member", ["p_flag", "td_flags", "cr_flags", "pg_flags", "fdt_nfiles"])
 def test_structs_of_absurd_sizes(member, size):
     """Structs larger than any memory give rows or a KvmError, without so much being read."""
-    people = population(MODERN, cdecl.AMD64)
-    dead = target(people.world)
-    dead.memory = BoundedMemory(people.world)
+    dead = bounded(population(MODERN, cdecl.AMD64).world)
     dead.types._c = cdecl.Declarations(MODERN.replace(f"{member};", f"{member}; char pad{size};"))
     everything(dead)

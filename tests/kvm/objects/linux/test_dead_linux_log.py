@@ -1,4 +1,4 @@
-"""Is the log of a dead Linux read whole, whatever its ring has come to, and its last words found?"""
+"""Is the log of a dead Linux read whole, whatever came of its ring, and its last words found?"""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def find(world: World, name: str) -> int:
 def test_a_block_that_ends_where_the_ring_does_has_not_gone_over_its_end() -> None:
     """As later kernels write it: its end is a multiple of the ring's size."""
     world = written("modern", (b"x", b"y", b"z"))
-    ring = world.get_ring = int.from_bytes(world.read(find(world, "prb"), 8), "little")
+    ring = int.from_bytes(world.read(find(world, "prb"), 8), "little")
     start = int.from_bytes(
         world.read(ring + world.c.offset("printk_ringbuffer", "text_data_ring.data"), 8), "little"
     )

@@ -1,0 +1,156 @@
+"""What is left of a kernel whose dump was cut, or is damaged?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from forge.linux_memory import RELEASE, ROWS, UTS, Kernel, linux
+from forge.pagetables import KB, MB
+
+from kvm_exporter.kvm.errors import Fault, FormatError
+from kvm_exporter.kvm.formats import Anchor, Image
+from kvm_exporter.kvm.space import VirtualMemory
+from kvm_exporter.kvm.vmcore.finding import find_vmcoreinfo
+from kvm_exporter.kvm.vmcore.translating import complete, with_direct_map
+from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
+
+IMAGE = 2 * MB
+ALL = sorted(ROWS)
+
+
+def memory(source, image: Image) -> VirtualMemory:
+    """Over a completed image."""
+    return VirtualMemory(source, image.physical, image.translator, image.page_size)
+
+
+def tables_below(kernel: Kernel, address: int) -> list[int]:
+    """The physical addresses of the tables that lead to an address, the root's first."""
+    found, at = [], kernel.root
+    for low, high in kernel.row.form.indices:
+        found.append(at)
+        at = kernel.ram.tables.get(at + (address >> low) % (1 << high - low + 1) * 8, 0)
+    return [one for one in found if one]
+
+
+def cut(core, kernel: Kernel, *lost: int):
+    """A core without the pages of tables at some addresses."""
+    size = kernel.row.page
+    return core(kernel, kernel.text, tuple((at, at + size) for at in sorted(lost)))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_without_the_top_table(core, name: str) -> None:
+    """The kernel's image is read all the same, and facts tell why nothing else is."""
+    kernel = linux(name)
+    made = cut(core, kernel, kernel.root)
+    image = complete(made.image, made.source, Vmcoreinfo.parse(kernel.text))
+    base = kernel.ram.base
+    assert memory(made.source, image).read(kernel.virtual(base + IMAGE + UTS), 5) == b"Linux"
+    assert "lost" in dict(image.facts)["page tables"]
+    if not image.windows:
+        with pytest.raises(Fault):
+            image.translator.translate(kernel.virtual(base + IMAGE) - 1, 1)
+
+
+@pytest.mark.parametrize("name", ["x86_64", "x86_64-la57", "arm64-4k-48", "riscv64-48"])
+def test_without_the_images_last_table(core, name: str) -> None:
+    """The tables still count for all that they have."""
+    kernel = linux(name)
+    start = kernel.virtual(kernel.ram.base + IMAGE)
+    made = cut(core, kernel, tables_below(kernel, start)[-1])
+    image = complete(made.image, made.source, Vmcoreinfo.parse(kernel.text))
+    held = memory(made.source, image)
+    assert held.read(start + UTS, 5) == b"Linux"
+    assert image.direct(kernel.ram.base) == kernel.ram.base + kernel.offset
+    # what lies behind the last of the known variables may be anything
+    known = max(Vmcoreinfo.parse(kernel.text).symbols())
+    with pytest.raises(Fault):
+        held.read(start + 4 * MB if known < start + 4 * MB else known + 4 * MB, 1)
+
+
+def test_where_tables_say_that_nothing_is_there_it_is_not(core) -> None:
+    """Only what a lost table would tell is taken from elsewhere."""
+    kernel = linux("x86_64")
+    start = kernel.virtual(IMAGE)
+    slot = tables_below(kernel, start)[-1] + (start + 16 * KB >> 12) % 512 * 8
+    kernel.ram.put(slot, bytes(8))
+    made = core(kernel, kernel.text)
+    image = complete(made.image, made.source, Vmcoreinfo.parse(kernel.text))
+    with pytest.raises(Fault, match="no page"):
+        image.translator.translate(start + 16 * KB, 1)
+
+
+def test_the_direct_map_without_its_tables(core) -> None:
+    """What VMCOREINFO tells of it, or an ELF core's segments, or a symbol, does instead."""
+    for name in ("arm64-4k-48", "x86_64"):
+        kernel = linux(name)
+        base = kernel.ram.base
+        made = cut(core, kernel, *tables_below(kernel, base + kernel.offset)[1:])
+        info = Vmcoreinfo.parse(kernel.text)
+        image = complete(made.image, made.source, info)
+        if name == "x86_64":
+            assert image.windows == ()
+            linear = Anchor(base + MB + kernel.offset, base + MB)
+            told = complete(replace(made.image, linear=linear), made.source, info)
+            image = with_direct_map(image, kernel.offset)
+            assert told.windows == image.windows
+        assert image.direct(base) == base + kernel.offset
+        held = memory(made.source, image)
+        assert held.read(base + IMAGE + UTS + kernel.offset, 5) == b"Linux"
+        assert held.read(kernel.virtual(base + IMAGE + UTS), 5) == b"Linux"
+        assert with_direct_map(image, 0xFFFF_8880_0000_0000) is image
+
+
+def test_segments_that_lie_elsewhere_are_not_the_direct_map(core) -> None:
+    """What the tables say of an ELF core's largest segment counts."""
+    kernel = linux("x86_64")
+    made = core(kernel, kernel.text)
+    linear = Anchor(0xFFFF_C900_0000_0000, MB)
+    image = replace(made.image, linear=linear)
+    image = complete(image, made.source, Vmcoreinfo.parse(kernel.text))
+    assert image.direct(0) == kernel.offset
+
+
+@pytest.mark.parametrize("start", [-(1 << 70), -1, 1 << 64, 1 << 80])
+def test_a_direct_map_that_is_nowhere(core, start: int) -> None:
+    """A damaged variable makes none."""
+    kernel = linux("x86_64")
+    made = cut(core, kernel, *tables_below(kernel, kernel.offset)[1:])
+    image = complete(made.image, made.source, Vmcoreinfo.parse(kernel.text))
+    assert with_direct_map(image, start) is image
+
+
+@pytest.mark.parametrize("name", ["x86_64", "arm64-64k-48", "powerpc64le", "i386-pae"])
+def test_without_the_names(core, name: str) -> None:
+    """Where the page with the release is lost, tables that map the kernel are enough."""
+    kernel = linux(name)
+    at = kernel.ram.base + IMAGE
+    made = core(kernel, kernel.text, ((at, at + 64 * KB),))
+    image = complete(made.image, made.source, Vmcoreinfo.parse(kernel.text))
+    assert image.translator.translate(kernel.virtual(at), 1).address == at
+    assert "lost" not in dict(image.facts)["page tables"]
+
+
+def test_without_names_and_tables(core) -> None:
+    """Then there is nothing to go by: a FormatError."""
+    kernel = linux("x86_64")
+    made = core(kernel, kernel.text, ((0, kernel.root + 4 * KB),))
+    with pytest.raises(FormatError, match="damaged or incomplete"):
+        complete(made.image, made.source, Vmcoreinfo.parse(kernel.text))
+
+
+@pytest.mark.parametrize("name", ["powerpc64le-hashed", "powerpc64-hashed-4k"])
+def test_tables_apart(core, name: str) -> None:
+    """With a hash table for a processor, vmalloc's memory is read through Linux's own tables."""
+    kernel = linux(name)
+    made = core(kernel)
+    info = find_vmcoreinfo(made.image, made.memory)
+    assert info.release == RELEASE
+    image = complete(made.image, made.source, info)
+    held = memory(made.source, image)
+    assert held.read(kernel.row.apart + UTS, 5) == b"Linux"
+    assert held.read(kernel.virtual(IMAGE + UTS), 5) == b"Linux"
+    with pytest.raises(Fault):
+        held.read(kernel.row.apart + 2 * MB, 1)
+    assert "lost" not in dict(image.facts)["page tables"]
