@@ -107,8 +107,8 @@ def add_kernel(group: argparse._ArgumentGroup) -> None:
         "--kernel",
         type=_checked(_name),
         metavar="FILE",
-        help="the kernel that wrote it; without it, FreeBSD's is looked for in /boot by its version, "
-        "and a Linux dump needs none",
+        help="the kernel that wrote it; without it FreeBSD's is looked for in /boot, by its "
+        "version; most dumps of Linux need none",
     )
     group.add_argument(
         "--private-key",

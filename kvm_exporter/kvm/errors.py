@@ -25,7 +25,7 @@ class Fault(KvmError):
 
 
 class Filtered(Fault):
-    """An address whose page was there, and was left out of the dump on purpose (makedumpfile -d)."""
+    """An address whose page was there, but was left out of the dump (makedumpfile -d)."""
 
 
 class SymbolMissing(KvmError):
