@@ -13,12 +13,13 @@ A program written against libkvm reads the same in Python, by these rules:
    kvm_getfiles have no ``cnt``.  It is the caller's own, and no later call changes it.
 4. A process is a Process (objects/model.py) with units in its names, not a struct kinfo_proc; a
    descriptor of kvm_getfiles is an OpenFile; a struct pcpu of kvm_getpcpu is its bytes.
-5. A core that is no device of the running kernel is a crash dump: of any FreeBSD architecture, on
-   any machine, and it answers all that a running kernel does.  No resolver is needed for it.
-   ``execfile`` None looks for its kernel in /boot.
-6. Unsupported is raised for nothing but what a running Linux has not, where an error code would
-   pass for an answer: kvm_kerndisp, kvm_getmaxcpu, kvm_getpcpu, kvm_dpcpu_setcpu, kvm_read_zpcpu
-   and kvm_counter_u64_fetch, which need FreeBSD's symbols.
+5. A core that is no device of the running kernel is a crash dump: of a FreeBSD or a Linux of any
+   architecture, on any machine, and it answers all that a running kernel does.  No resolver is
+   needed for it.  ``execfile`` None looks in /boot for a FreeBSD's kernel; a Linux's dump needs no
+   file.
+6. Unsupported is raised for nothing but what Linux has not, where an error code would pass for an
+   answer: kvm_getpcpu, kvm_dpcpu_setcpu, kvm_read_zpcpu and kvm_counter_u64_fetch, which need
+   FreeBSD's symbols; kvm_kerndisp and kvm_getmaxcpu of a running one, but not of its dump.
 7. On FreeBSD kvm_open opens /dev/mem and /dev/kmem, and fails without the privilege, as C does;
    ``/dev/null`` as the core needs none.  On Linux only a core that is named is tried.
 

@@ -17,13 +17,15 @@ MOST = 5000
 """Rows that are taken of what may have no end."""
 
 NAMES = ("allproc", "version", "_version", "pcpu_entry_x", "vnet_entry_ifnet", "missing", "\udcff")
-PIDS = (0, 1, 2, -1, 1 << 40)
+LINUX_NAMES = ("init_task", "linux_banner", "forged_poll")
+PIDS = (0, 1, 2, 40, -1, 1 << 40)
 ADDRESSES = (0, -1, 1 << 31, 0xC1230000, 0xFFFFF80000000000, 0xFFFFFE0001230000, (1 << 64) - 1)
 LENGTHS = (0, 8, 5000, 1 << 40, -1)
 
 ANSWERS: dict[str, Callable[[Kvm], object]] = {
     "facts": Kvm.facts,
     "nlist": lambda kernel: kernel.nlist(NAMES),
+    "Linux's names": lambda kernel: kernel.nlist(LINUX_NAMES),
     "symbols": lambda kernel: list(islice(kernel.symbols, MOST)),
     "pages": lambda kernel: list(islice(kernel.pages(), MOST)),
     "processes": lambda kernel: list(islice(kernel.processes(), MOST)),
@@ -47,27 +49,36 @@ ANSWERS: dict[str, Callable[[Kvm], object]] = {
     "types": lambda kernel: list(islice(kernel.target.types.names(), MOST)),
     "variable": lambda kernel: str(kernel.target.variable("msgbufp").value()),
     "struct": lambda kernel: str(kernel.target.view(0xFFFFFE0001230000, "struct proc").value()),
+    "task": lambda it: str(it.target.variable("init_task", "struct task_struct").value()),
     "refusals": Kvm.refusals,
 }
 """What ``answers`` tells; the same of the same dump, whoever asks and when."""
 
 SUBJECTS = (
     *("info", "ps", "ps --threads", "swap", "msgbuf", "jails", "mounts", "interfaces", "files"),
-    *("nlist allproc missing", "symbols *p*", "type proc", "read version 64", "pages", "textdump"),
+    *(
+        "nlist allproc init_task missing",
+        "symbols *p*",
+        "type proc",
+        "read version 64",
+        "pages",
+        "textdump",
+    ),
 )
 """Of ``kvm_exporter inspect``."""
 
 
-def ask(kernel: Path, core: Path, options: DumpOptions | None = None) -> dict[str, object]:
+def ask(kernel: Path | None, core: Path, options: DumpOptions | None = None) -> dict[str, object]:
     """Open the dump and ask everything; the answers, those that failed left out.
 
+    Without ``kernel`` it is a Linux's, which needs none.
     Anything but a KvmError goes through, and a file that stays open fails.
     """
     before = _open_files()
     found: dict[str, object] = {}
     with (
         contextlib.suppress(KvmError),
-        kvm.open(str(kernel), str(core), dump_options=options) as opened,
+        kvm.open(kernel and str(kernel), str(core), dump_options=options) as opened,
     ):
         found = answers(opened)
     assert _open_files() == before, "a file is still open"
@@ -93,18 +104,19 @@ def _with_arguments() -> Iterator[tuple[str, Callable[[Kvm], object]]]:
             yield f"{length} at {at:#x}", lambda it, at=at, length=length: it.read(at, length)
 
 
-def inspect(kernel: Path, core: Path) -> dict[str, str]:
+def inspect(kernel: Path | None, core: Path) -> dict[str, str]:
     """What each subject of ``inspect`` prints, as text and as JSON, for a plain terminal.
 
     An error is a line on stderr and a status of 1.
     """
     shown = {}
+    of = [f"--core={core}", *([f"--kernel={kernel}"] if kernel else [])]
     for subject in SUBJECTS:
         for form in ((), ("--json",)):
             arguments = ("inspect", *subject.split(), *form)
             out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()) as err:
-                status = cli.main([*arguments, "--kernel", str(kernel), "--core", str(core)])
+                status = cli.main([*arguments, *of])
                 out.flush()
             assert status in (0, 1)
             assert bool(status) == bool(err.getvalue().strip())

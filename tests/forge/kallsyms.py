@@ -22,6 +22,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+SAMPLE = 4096
+"""Names that pairs are counted in; the kernel's script counts them in all, which takes it long."""
+
 
 class Sym(NamedTuple):
     """A line of nm(1)."""
@@ -152,16 +155,19 @@ def compress(texts: Sequence[str], most: int) -> tuple[list[bytes], list[bytes]]
     packed = [text.encode("latin-1") for text in texts]
     used = set(b"".join(packed))
     tokens = [bytes((code,)) if code in used else b"" for code in range(256)]
-    profit = Counter(pair for one in packed for pair in _pairs(one))
+    sample = packed[:SAMPLE]
+    profit = Counter(pair for one in sample for pair in _pairs(one))
     for code in [code for code in range(255, -1, -1) if code not in used][:most]:
         pair, count = max(profit.items(), key=lambda item: item[1])
         if count < 2:
             break
-        for number, one in enumerate(packed):
+        token = bytes((code,))
+        for number, one in enumerate(sample):
             if pair in one:
                 profit.subtract(_pairs(one))
-                packed[number] = one.replace(pair, bytes((code,)))
-                profit.update(_pairs(packed[number]))
+                sample[number] = one.replace(pair, token)
+                profit.update(_pairs(sample[number]))
+        packed = [one.replace(pair, token) for one in packed]
         tokens[code] = tokens[pair[0]] + tokens[pair[1]]
     return packed, tokens
 

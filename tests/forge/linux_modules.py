@@ -137,7 +137,7 @@ def _module(world: World, one: Loaded) -> Thing:
     _tables(world, thing, one)
     _areas(thing, one)
     _exports(world, thing, one)
-    if one.percpu:
+    if one.percpu and _has(world, "struct module", "percpu"):
         thing.put("percpu", one.percpu).put("percpu_size", 64)
     return thing
 

@@ -198,7 +198,7 @@ struct signal_struct {
     u64 sum_sched_runtime; struct rlimit rlim[16]; struct task_io_accounting ioac;
 };
 struct task_struct {
-    long state; int on_cpu; u_int cpu; int prio; int static_prio; struct sched_entity se;
+    long state; int on_cpu; int on_rq; u_int cpu; int prio; int static_prio; struct sched_entity se;
     void *stack; struct list_head tasks; u_int flags; int exit_state; u_int ptrace;
     struct mm_struct *mm; struct task_struct *group_leader; pid_t tgid; pid_t pid;
     struct task_struct *parent; struct task_struct *real_parent; struct pid_link pids[3];

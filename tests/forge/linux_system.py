@@ -52,6 +52,18 @@ struct receive_queue { struct receive_queue_stats stats; void *vq; };
 struct virtnet_info {
     void *vdev; struct send_queue *sq; struct receive_queue *rq; u16 max_queue_pairs;
 };
+struct vlan_pcpu_stats {
+    u64 rx_packets; u64 rx_bytes; u64 rx_multicast; u64 tx_packets; u64 tx_bytes; u32 syncp;
+    u32 rx_errors; u32 tx_dropped;
+};
+struct vlan_dev_priv { u16 vlan_id; struct vlan_pcpu_stats *vlan_pcpu_stats; };
+struct veth_stats {
+    u64 rx_drops; u64 xdp_packets; u64 xdp_bytes; u64 xdp_drops; u64 xdp_tx_err;
+    u64 peer_tq_xdp_xmit_err;
+};
+struct veth_rq_stats { struct veth_stats vs; u32 syncp; };
+struct veth_rq { void *napi; struct veth_rq_stats stats; };
+struct veth_priv { struct net_device *peer; struct { s64 counter; } dropped; struct veth_rq *rq; };
 enum zone_stat_item {
     NR_FREE_PAGES, NR_ZONE_INACTIVE_FILE, NR_ZONE_ACTIVE_FILE, NR_MLOCK, NR_VM_ZONE_STAT_ITEMS
 };
@@ -119,7 +131,7 @@ struct net_device {
     union {
         struct pcpu_lstats *lstats; struct pcpu_sw_netstats *tstats; struct pcpu_dstats *dstats;
     };
-    u_int mtu; int ifindex; char name[16]; struct list_head dev_list;
+    u_int mtu; int ifindex; char name[16]; struct list_head dev_list; u_int num_rx_queues;
     struct net_device_core_stats *core_stats; struct net_device_stats stats;
     u_int pcpu_stat_type:8; u8 priv[];
 };
@@ -133,6 +145,14 @@ struct prb_desc_ring {
 struct prb_data_ring { u_int size_bits; char *data; atomic_long_t head_lpos, tail_lpos; };
 struct printk_ringbuffer { struct prb_desc_ring desc_ring; struct prb_data_ring text_data_ring; };
 typedef struct { u64 pte; } pte_t;
+enum numa_stat_item { NUMA_HIT, NUMA_MISS, NR_VM_NUMA_EVENT_ITEMS };
+enum node_stat_item {
+    NR_LRU_BASE, NR_INACTIVE_ANON = 0, NR_ACTIVE_ANON, NR_INACTIVE_FILE, NR_ACTIVE_FILE,
+    NR_SLAB_RECLAIMABLE_B, NR_SLAB_UNRECLAIMABLE_B, NR_FILE_PAGES, NR_SHMEM, NR_ANON_THPS,
+    NR_KERNEL_MISC_RECLAIMABLE, NR_KERNEL_STACK_KB, NR_PAGETABLE, NR_SWAPCACHE, NR_DIRTIED,
+    NR_VM_NODE_STAT_ITEMS
+};
+enum vm_event_item { PGPGIN, PGPGOUT, PSWPIN, PSWPOUT, NR_VM_EVENT_ITEMS };
 """
 )
 
@@ -181,7 +201,7 @@ struct files_stat_struct { u_long max_files; u_long nr_files; };
 struct pid_namespace { int level; };
 struct net { struct list_head dev_base_head; int passive; };
 struct net_device {
-    char name[16]; struct list_head dev_list; int ifindex; u_int mtu;
+    u_int num_rx_queues; char name[16]; struct list_head dev_list; int ifindex; u_int mtu;
     struct net_device_stats stats; atomic_long_t rx_dropped; atomic_long_t tx_dropped;
     const struct net_device_ops *netdev_ops;
     union { struct pcpu_lstats *lstats; struct pcpu_sw_netstats *tstats; };

@@ -36,7 +36,7 @@ ASLEEP = {0: (70, 7, 90.25), 1: (1, 1, 1), 34: (80, 8, 95.0)}
 MONOTONIC, SUSPENDED, REAL = (100, 250_000_000), 5, 1_700_000_000_600_000_000
 """The clock: seconds and nanoseconds, seconds, nanoseconds of Unix time at its zero."""
 
-QUEUES = {0: (2, 1000, 3), 1: (9, 200, 1), 34: (1, 2**40, 0)}
+QUEUES = {0: (2, 1000, 3), 1: (0, 200, 1), 34: (1, 2**40, 0)}
 """nr_running, nr_switches and nr_iowait of each CPU's run queue."""
 
 INTERRUPTS = {0: 5000, 1: 600, 34: 70}
@@ -66,12 +66,12 @@ NODE_PAGES = {
 LIMITS = ("nr_dirty_threshold", "nr_dirty_background_threshold")
 BOOKED = {"nr_memmap_pages": 640, "nr_memmap_boot_pages": 512}
 EVENTS = {"pgpgin": (30, 11), "pgpgout": (7, 2), "pswpin": (20, 22), "pswpout": (1, 2**31)}
-"""Of CPU 0 and 34; of 1, which is offline, as much again, which counts for nothing."""
+"""Of CPU 0 and 34; 1, which went offline, has left none of its own."""
 
 BLOCK_DEVICES = (25, 0, 17)
 """Pages that each block device's inode has."""
 
-COMMITTED = (6000, {0: 7, 1: 1000, 34: -3})
+COMMITTED = (6000, {0: 7, 1: 0, 34: -3})
 """vm_committed_as: what was handed in, and what each CPU has."""
 
 POOLS = ((9, 3, 2, 1, 0), (18, 1, 0, 0, 0))
@@ -93,7 +93,7 @@ class Cpus:
             offsets = [self.areas.get(cpu, 0xDEAD0000 + start) - start for cpu in range(NR_CPU_IDS)]
             world.define("__per_cpu_offset", "u_long", offsets)
             world.define("nr_cpu_ids", "u_int", NR_CPU_IDS)
-            for name, cpus in (("possible", POSSIBLE), ("online", ONLINE)):
+            for name, cpus in (("possible", POSSIBLE), ("online", ONLINE), ("active", ONLINE)):
                 mask = sum(1 << cpu for cpu in cpus)
                 width = 8 * world.abi.pointer
                 words = [mask >> at & (1 << width) - 1 for at in range(0, 128, width)]
@@ -131,6 +131,12 @@ class Cpus:
 def modern(abi: cdecl.Abi = cdecl.AMD64) -> World:
     """A kernel as of 6.18."""
     world = World(MODERN, abi)
+    fill(world)
+    return world
+
+
+def fill(world: World, messages: Sequence[linux_log.Message] = MESSAGES) -> Cpus:
+    """All of that kernel, into a world of at least MODERN's declarations; its CPUs."""
     cpus = Cpus(world, world.allocate(16))
     _common(world, cpus)
     _modern_clock(world)
@@ -154,8 +160,8 @@ def modern(abi: cdecl.Abi = cdecl.AMD64) -> World:
     world.define("direct_gbpages", "int", 1)
     world.define("__pgtable_l5_enabled", "u_int", 1)
     linux_network.modern(cpus)
-    linux_log.modern(world, MESSAGES)
-    return world
+    linux_log.modern(world, messages)
+    return cpus
 
 
 def old(abi: cdecl.Abi = cdecl.AMD64) -> World:
@@ -269,7 +275,7 @@ def _memory(world: World, cpus: Cpus) -> None:
     )
     states = cpus.variable("vm_event_states", "struct vm_event_state")
     for cpu, state in states.items():
-        state.set(event=[pair[cpu != 0] for pair in EVENTS.values()])
+        state.set(event=[{0: pair[0], 1: 0, 34: pair[1]}[cpu] for pair in EVENTS.values()])
     _variables(world, int_=("sysctl_overcommit_ratio", "pcpu_nr_units"), values=(50, 3))
     numbers = {
         "totalreserve_pages": 1500,

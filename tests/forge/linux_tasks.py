@@ -38,6 +38,8 @@ STRUCTS = {
     "uts": "struct uts_namespace",
 }
 CSS_ONLINE = 2
+SCHEDULER = range(0xC0101000, 0xC0102000)
+"""Where its functions are."""
 CPUS, PER_CPU, TEMPLATE = 3, 4096, 0x1000
 """How many there are, bytes that each has of its own, and where symbols say that these lie."""
 
@@ -62,6 +64,8 @@ class Tasks:
         }
         for name, space in self.spaces.items():
             space.put("ns.inum", INUMS[name])
+        world.symbol("__sched_text_start", SCHEDULER.start)
+        world.symbol("__sched_text_end", SCHEDULER.stop)
         self._cpus()
         self.proxy = self.namespaces()
         self.cred = self.credentials()

@@ -6,20 +6,17 @@ of the same, are made one; and so are the worlds that system_world.py and popula
 
 from __future__ import annotations
 
-import re
-
 from forge import kernel_structs, system_structs, system_world
 from forge.crashed import BASES
 from forge.machines import EXPORTER
+from forge.merged import merge
 from forge.population import SLEEPING, TICK_RATE, ZOMBIE, Population
 from forge.world import World
-
-STRUCT = re.compile(r"^(struct (\w+) \{)([^\n]*?|.*?\n)(\};)$", re.MULTILINE | re.DOTALL)
 
 
 def machine() -> World:
     """A kernel as of 15 on amd64: all of system_world.modern, and processes."""
-    world = World(declarations(), base=BASES["amd64"])
+    world = World(merge(kernel_structs.MODERN, system_structs.MODERN), base=BASES["amd64"])
     system(world)
     people = Population(world)
     processes(people)
@@ -27,44 +24,6 @@ def machine() -> World:
     people.host.set(pr_name=b"0", pr_path=b"/", pr_hostname=system_world.HOST.encode())
     once(world)
     return world
-
-
-def declarations() -> str:
-    """Both files' structs; of one in both, the processes' with members of the system's added."""
-    known = dict(_structs(kernel_structs.MODERN))
-    added = {name: body for name, body in _structs(system_structs.MODERN) if name in known}
-
-    def drop(found: re.Match[str]) -> str:
-        return "" if found[2] in added else found[0]
-
-    def join(found: re.Match[str]) -> str:
-        own = {_name(member): member for member in _members(found[3])}
-        more = {_name(member): member for member in _members(added.get(found[2], ""))}
-        return found[1] + " ".join({**more, **own}.values()) + found[4]
-
-    return STRUCT.sub(drop, system_structs.MODERN) + STRUCT.sub(join, kernel_structs.MODERN)
-
-
-def _structs(text: str) -> list[tuple[str, str]]:
-    return [(found[2], found[3]) for found in STRUCT.finditer(text)]
-
-
-def _members(body: str) -> list[str]:
-    """The declarations between semicolons that are in no braces."""
-    found, depth, start = [], 0, 0
-    for at, char in enumerate(body):
-        depth += (char == "{") - (char == "}")
-        if char == ";" and not depth:
-            found.append(body[start : at + 1].strip())
-            start = at + 1
-    return found
-
-
-def _name(member: str) -> str:
-    """What a declaration declares: its last word, or the whole of what has none."""
-    plain = re.sub(r"\[.*?\]|\([^)]*\)", "", member)
-    last = re.search(r"(\w+);$", plain)
-    return last[1] if last else member
 
 
 def system(world: World) -> None:

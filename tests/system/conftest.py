@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from system.guests.fleet import Fleet
+from system.guests.guest import Guest
+from system.guests.packages import Releases
 
 REPO = Path(__file__).parents[2]
 
@@ -38,3 +41,26 @@ def exporter() -> Iterator[str]:
             pytest.fail(f"the exporter ended with {process.wait()} and printed no URL")
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=5) == 0
+
+
+@pytest.fixture(scope="session")
+def releases(pytestconfig: pytest.Config) -> Releases:
+    """Debian's packages, as downloaded in this session or in an earlier one."""
+    return Releases(pytestconfig.cache.mkdir("guests"))
+
+
+@pytest.fixture(scope="session")
+def fleet(
+    request: pytest.FixtureRequest, releases: Releases, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Fleet]:
+    """Every guest that this session's tests ask for, two at a time."""
+    asked = [getattr(item, "callspec", None) for item in request.session.items]
+    names = dict.fromkeys(spec.params["guest"] for spec in asked if spec and "guest" in spec.params)
+    with Fleet(names, releases, tmp_path_factory.mktemp("guests")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def guest(request: pytest.FixtureRequest, fleet: Fleet) -> Guest:
+    """The guest that the test is parametrized with by name (indirectly), dumped in every form."""
+    return fleet.guest(request.param)

@@ -9,30 +9,36 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
-from system.live_guest import machine
+from system.guests.packages import Release
+from system.guests.qemu import running
+from system.guests.recipes import BY_NAME
+from system.live_guest.inside import boot_files
 
 pytestmark = pytest.mark.system
 
-PATIENCE = 600
-"""Seconds for the guest; it takes one."""
+RECIPE = replace(BY_NAME["amd64-la57"], name="amd64-live", memory=512)
 
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
     """Every answer of the probe, by its question."""
-    work = tmp_path_factory.mktemp("live_guest")
-    kernel, root, archive = work / "kernel", work / "root", work / "initramfs"
-    machine.unpack([machine.kernel_package()], kernel)
-    machine.make_root(root, kernel, ["zram"])
-    machine.initramfs(root, archive)
-    [image] = (kernel / "boot").glob("vmlinuz-*")
-    said = list(machine.lines(image, archive, PATIENCE))
-    shutil.rmtree(work)
-    told = [json.loads(line[1:]) for line in said if line.startswith("@")]
-    assert told, "\n".join(said)
+    folder = tmp_path_factory.mktemp("live_guest")
+    release = Release(RECIPE.suite, folder / "cache")
+    package = release.fetch(release.behind(RECIPE.package, "amd64"), "amd64")
+    kernel, initramfs = folder / "kernel", folder / "initramfs"
+    for path, data in zip(
+        (kernel, initramfs), boot_files(release, package, folder / "root"), strict=True
+    ):
+        path.write_bytes(data)
+    with running(RECIPE.command, kernel, initramfs, folder) as machine:
+        machine.wait_for("===END===")
+    shutil.rmtree(folder)
+    lines = machine.console.decode("utf-8", "replace").splitlines()
+    told = [json.loads(line[1:]) for line in lines if line.startswith("@")]
     return {name: answer for name, _, answer in told}
 
 

@@ -4,6 +4,7 @@
    ELF core that nobody says anything of is searched for VMCOREINFO.
 2. Symbols are the kernel's own (kallsyms), types its own (BTF); a vmlinux is asked for what the
    core has not.  A vmlinux that is another's would make garbage of that: its build id is compared.
+   A file that is nothing but BTF (pahole --btf_encode_detached) tells types, and no build id.
 3. Nothing is read before it is needed: symbols at the first name, types at the first struct.
 """
 
@@ -17,13 +18,16 @@ from kvm_exporter.kvm import elf
 from kvm_exporter.kvm.containers import Unwrapped
 from kvm_exporter.kvm.dead.facts import facts
 from kvm_exporter.kvm.dead.matching import same_architecture, same_version
+from kvm_exporter.kvm.dead.zeros import KernelZeros
 from kvm_exporter.kvm.dump import Dump, DumpOptions
 from kvm_exporter.kvm.errors import FormatError, KvmError
 from kvm_exporter.kvm.formats import Image
+from kvm_exporter.kvm.formats.holes import HoledSegments
 from kvm_exporter.kvm.kernelfile import KernelFile
 from kvm_exporter.kvm.memory import Memory
 from kvm_exporter.kvm.objects.linux.dead import LinuxDead
 from kvm_exporter.kvm.objects.opened import Opened
+from kvm_exporter.kvm.source import File, Source
 from kvm_exporter.kvm.space import PhysicalMemory, VirtualMemory
 from kvm_exporter.kvm.symbols.elfsymtab import ElfSymbols
 from kvm_exporter.kvm.symbols.exports import Exports
@@ -32,6 +36,7 @@ from kvm_exporter.kvm.symbols.kallsyms_reading import read_kallsyms
 from kvm_exporter.kvm.symbols.linux_modules import LinuxModules
 from kvm_exporter.kvm.tally import Tally
 from kvm_exporter.kvm.target import Target
+from kvm_exporter.kvm.types.btf_section import is_btf
 from kvm_exporter.kvm.types.lazy import LazyTypes
 from kvm_exporter.kvm.types.linux_opening import open_linux_types
 from kvm_exporter.kvm.vmcore.finding import find_vmcoreinfo
@@ -66,6 +71,8 @@ def find_linux(kernel: str | None, unwrapped: Unwrapped, image: Image) -> Linux 
 
 
 def _is_linux(kernel: str) -> bool:
+    if _is_btf(kernel):
+        return True
     file = KernelFile(kernel)
     try:
         return file.address(BANNER) is not None
@@ -73,6 +80,11 @@ def _is_linux(kernel: str) -> bool:
         return False
     finally:
         file.close()
+
+
+def _is_btf(kernel: str) -> bool:
+    with File(kernel) as file:
+        return is_btf(file.read(0, 2))
 
 
 def open_linux(
@@ -83,15 +95,19 @@ def open_linux(
     Errors: FormatError where the dump is damaged, or the vmlinux another's; those of KernelFile.
     """
     with ExitStack() as stack:
-        file = None
-        if kernel is not None:
+        file = types = None
+        if kernel is not None and _is_btf(kernel):
+            types = File(kernel)
+            stack.callback(types.close)
+        elif kernel is not None:
             file = KernelFile(kernel)
             stack.callback(file.close)
+            types = file.source
         source, info = unwrapped.source, linux.info
         if file:
             same_architecture(image, file)
         image = complete(image, source, info, file)
-        opened = _joined(unwrapped, image, info, file, options)
+        opened = _joined(unwrapped, image, info, file, types, options)
         stack.callback(opened.close)
         return replace(opened, close=stack.pop_all().close)
 
@@ -101,6 +117,7 @@ def _joined(
     image: Image,
     info: Vmcoreinfo | None,
     file: KernelFile | None,
+    kernel_types: Source | None,
     options: DumpOptions,
 ) -> Opened:
     source, arch, translator = unwrapped.source, image.arch, image.translator
@@ -121,13 +138,15 @@ def _joined(
             open_linux_types,
             memory,
             symbols.kernel,
-            file.source if file else None,
+            kernel_types,
             info.build_id,
             options.cache_directory,
             options.progress,
         )
     )
-    target = Target(memory, symbols, types, arch.abi, tally)
+    holed = isinstance(image.physical, HoledSegments)
+    seen: Memory = KernelZeros(memory, symbols) if holed else memory
+    target = Target(seen, symbols, types, arch.abi, tally)
     symbols.find_modules_with(partial(LinuxModules, target, even=arch.machine == "arm"))
     system = LinuxDead(target, arch, UserSpaces(image, source), info)
     told = partial(facts, unwrapped, image, arch, file, types)
@@ -137,7 +156,7 @@ def _joined(
         types.close()
         memory.close()
 
-    return Opened(system, memory, symbols, tally, close, target, dump)
+    return Opened(system, seen, symbols, tally, close, target, dump)
 
 
 def _displaced(file: KernelFile, displacement: int) -> ElfSymbols:

@@ -53,7 +53,7 @@ def kvm_open(
     """Open a kernel; None on failure.  ``errstr``: errors are printed behind that name.
 
     ``corefile`` is what kvm.open() takes as its core; ``execfile`` None looks in /boot for the
-    kernel of a dump.
+    kernel of a FreeBSD's dump, and does without one for a Linux's.
     """
     try:
         return _open(execfile, corefile, flags, program=errstr)
@@ -163,7 +163,7 @@ def kvm_kerndisp(kd: Descriptor) -> int:
     Unsupported on a running Linux, which does not tell it.
     """
     system = kd.kvm.system
-    if system.name != "freebsd":
+    if kd.kvm.live and system.name != "freebsd":
         raise Unsupported(f"kvm_kerndisp: {system.name} does not tell a kernel's displacement")
     with kd.reporting("kvm_kerndisp"):
         if not isinstance(system, FreeBSDLive):

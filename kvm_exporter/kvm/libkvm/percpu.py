@@ -1,9 +1,10 @@
-"""kvm_getpcpu(3): what does each CPU keep for itself?  FreeBSD only, running and dead.
+"""kvm_getpcpu(3): what does each CPU keep for itself?  FreeBSD's do, running and dead.
 
 1. Where things lie is PerCpu's to know (objects/freebsd/percpu.py), from the kernel's own types.
    libkvm takes the sizes of the machine it was compiled for.
 2. mp_maxcpus is how many CPUs a kernel could have (MAXCPU), mp_maxid the highest number there is,
-   and mp_ncpus only counts them: numbers may have gaps.
+   and mp_ncpus only counts them: numbers may have gaps.  In a Linux's dump nr_cpu_ids is how many
+   there could be.
 3. Nothing is kept from one handle for another, nor from one call for the next of a running kernel.
 """
 
@@ -44,9 +45,11 @@ def kvm_getmaxcpu(kd: Descriptor | None) -> int:
     """
     if kd is None:
         return 0
-    _needs_freebsd(kd, "kvm_getmaxcpu")
+    if kd.kvm.live:
+        _needs_freebsd(kd, "kvm_getmaxcpu")
     with kd.reporting("kvm_getmaxcpu"):
-        return _counts(kd)[0]
+        freebsd = kd.kvm.system.name == "freebsd"
+        return _counts(kd)[0] if freebsd else _number(kd, "nr_cpu_ids")
     return -1
 
 

@@ -26,6 +26,9 @@ from kvm_exporter.kvm.nm import N_EXT, NLIST_TYPES
 SOURCE = "kallsyms"
 MODULES = "modules"
 
+VARIABLE = b"init_task"
+"""One that every kernel has."""
+
 _SHOWN = re.compile(rb"^0*[1-9A-Fa-f]", re.MULTILINE)
 """An address that is not 0."""
 
@@ -81,7 +84,7 @@ class Kallsyms:
     def has_variables(self) -> bool:
         """Whether it lists more than functions (CONFIG_KALLSYMS_ALL).  Errors: as ``lookup``."""
         self._read()
-        return b" D " in self._text
+        return self._find(VARIABLE) is not None
 
     def _read(self) -> None:
         """The text as it is now (rule 4)."""

@@ -49,6 +49,14 @@ class Struct:
         self._start = min((place.offset for place in places.values()), default=0)
         self._record = _record(target, name, places, self._start) if places else None
 
+    @classmethod
+    def whole(cls, target: Target, name: str, members: Sequence[str]) -> Struct:
+        """A reader of all of these; TypeMissing where this kernel has not every one."""
+        found = cls(target, name, members)
+        if len(found.names) != len(members):
+            raise TypeMissing(f"{name} has not {', '.join(members)} in this kernel")
+        return found
+
     def at(self, address: int) -> Row | None:
         """The members' values; None, and counted, where the struct cannot be read."""
         if not address:
@@ -69,10 +77,7 @@ class Struct:
 
 def read_numbers(target: Target, name: str, members: Sequence[str], address: int) -> Row:
     """Integers of the struct at ``address``; TypeMissing, or Fault, if it has not all of them."""
-    found = Struct(target, name, members)
-    if len(found.names) != len(members):
-        raise TypeMissing(f"{name} has not the numbers {', '.join(members)} in this kernel")
-    row = found.at(address) if address else None
+    row = Struct.whole(target, name, members).at(address) if address else None
     if row is None:
         raise Fault(address, f"{name} cannot be read")
     return row

@@ -29,7 +29,7 @@ from kvm_exporter.kvm.symbols.elfsymtab import ElfSymbols, Place
 from kvm_exporter.kvm.symbols.exports import Exports
 from kvm_exporter.kvm.symbols.kallsyms_names import Names
 from kvm_exporter.kvm.symbols.kallsyms_values import Values
-from kvm_exporter.kvm.symbols.linux_modules import LinuxModule
+from kvm_exporter.kvm.symbols.linux_module import LinuxModule
 from kvm_exporter.kvm.tally import Tally
 
 SOURCE = "kallsyms"
@@ -84,16 +84,20 @@ class Kallsyms:
         """
         if not self._start <= address < self._end:
             return None
-        value = self.values[bisect_right(self.values, address, self.values.first) - 1]
-        numbers = self._numbers(value)
+        numbers = self._numbers(bisect_right(self.values, address, self.values.first))
+        if not numbers:
+            return None
         symbol, *others = map(self.symbol, numbers)
         aliases = dict.fromkeys(one.name for one in others if one.name != symbol.name)
-        return Place(symbol, address - value, tuple(aliases))
+        return Place(symbol, address - symbol.value, tuple(aliases))
 
-    def _numbers(self, value: int) -> range:
-        stop = bisect_right(self.values, value, self.values.first)
-        start = bisect_right(self.values, value - 1, self.values.first, stop)
-        return range(start, min(stop, start + MOST_ALIASES))
+    def _numbers(self, stop: int) -> range:
+        """The symbols with the value of the last one before number ``stop``."""
+        start = stop
+        least = max(self.values.first, stop - MOST_ALIASES)
+        while start > least and self.values[start - 1] == self.values[stop - 1]:
+            start -= 1
+        return range(start, stop)
 
     @cached_property
     def _start(self) -> int:
@@ -126,7 +130,7 @@ class KernelSymbols:
     """The symbols of the kernel itself, without its modules' (memory.py's Symbols).
 
     ``read`` gives its kallsyms (kallsyms_reading.py); ``vmlinux`` the symbols of its file, with the
-    displacement that it runs with, None for no file (rule 4).
+    displacement that it runs with, None for no file; ``exports`` what stands in for it (rule 4).
     """
 
     def __init__(

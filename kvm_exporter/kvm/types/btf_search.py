@@ -21,8 +21,9 @@ MOST_SEARCHED = 1 << 26
 MOST_BEGINNINGS = 1 << 10
 """Places that look like a section's start."""
 
+LONGEST_HEADER = 1 << 10
 SMALLEST = 1 << 16
-"""Bytes of a whole kernel's BTF; what is smaller is a module's, or nothing."""
+"""Bytes of a header, and of a whole kernel's BTF: what is smaller is a module's, or nothing."""
 
 
 class Lies(NamedTuple):
@@ -36,7 +37,7 @@ def find_btf(memory: Memory, start: int, stop: int) -> Lies:
     """The first BTF of a kernel between two addresses; TypeMissing where there is none."""
     size = min(stop - start, MOST_SEARCHED)
     for order in "<>":
-        known = struct.pack(f"{order}HBBII", MAGIC, VERSION, 0, HEADER_SIZE, 0)
+        known = struct.pack(f"{order}HBB", MAGIC, VERSION, 0)
         for at in islice(occurrences(memory, start, size, known), MOST_BEGINNINGS):
             try:
                 return _section(exactly(memory, at, HEADER_SIZE), order, at)
@@ -48,6 +49,7 @@ def find_btf(memory: Memory, start: int, stop: int) -> Lies:
 def _section(data: bytes, order: str, start: int) -> Lies:
     *_, header, types, length, strings, size = struct.unpack(order + HEADER, data)
     whole = header + strings + size
-    if types + length > strings or length % 4 or not SMALLEST <= whole <= LARGEST:
+    right = HEADER_SIZE <= header <= LONGEST_HEADER and SMALLEST <= whole <= LARGEST
+    if not right or length % 4 or types + length > strings:
         raise FormatError(f"no BTF at {start:#x}")
     return Lies(start, start + whole)

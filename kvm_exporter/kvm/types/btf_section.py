@@ -61,6 +61,11 @@ def read_section(data: bytes) -> Section:
     return Section(words, data[strings : strings + size])
 
 
+def is_btf(data: bytes) -> bool:
+    """Whether a file that starts so is a section on its own, of either byte order."""
+    return data[:2] in (MAGIC.to_bytes(2, "little"), MAGIC.to_bytes(2, "big"))
+
+
 def order_of(data: bytes) -> Literal["<", ">"]:
     """The byte order of a section, as the struct module has it; FormatError if it is none."""
     if not HEADER_SIZE <= len(data) <= LARGEST:

@@ -18,7 +18,7 @@ from kvm_exporter.kvm.errors import Fault
 from kvm_exporter.kvm.formats import Image
 from kvm_exporter.kvm.space import PhysicalMemory
 from kvm_exporter.kvm.vmcore.scanning import search
-from kvm_exporter.kvm.vmcore.translating import is_at
+from kvm_exporter.kvm.vmcore.translating import fits
 from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
 
 START = b"OSRELEASE="
@@ -43,11 +43,11 @@ def find_vmcoreinfo(image: Image, memory: PhysicalMemory) -> Vmcoreinfo | None:
     Without a note that fits all of memory is read, as far as it takes.
     """
     note = None if image.vmcoreinfo is None else Vmcoreinfo.parse(image.vmcoreinfo)
-    if note is not None and is_at(image, memory, note):
+    if note is not None and fits(image, memory, note):
         return note
     second = note
     for one in _in_memory(image, memory):
-        if is_at(image, memory, one):
+        if fits(image, memory, one):
             return one
         second = second or one
     return second

@@ -15,9 +15,11 @@ from kvm_exporter.kvm.errors import Fault
 from kvm_exporter.kvm.paging import PageTables
 from kvm_exporter.kvm.space import Mapped, Mapping
 from kvm_exporter.kvm.translation import DirectMap
-from kvm_exporter.kvm.vmcore.placing import START, Placed
+from kvm_exporter.kvm.vmcore.placing import Placed
+from kvm_exporter.kvm.vmcore.probing import is_lost
 from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
 
+START = "_stext"
 LARGEST = 256 << 20
 """Bytes of an image at most."""
 END = 0x1000
@@ -50,9 +52,7 @@ class Mended:
             raise
 
     def _is_lost(self, error: Fault, address: int) -> bool:
-        # a table that cannot be read is a Fault because of another, of physical memory
-        lost = isinstance(error.__cause__, Fault)
-        return lost and self.image.base <= address < self.image.end
+        return is_lost(error) and self.image.base <= address < self.image.end
 
     def mappings(self) -> Iterator[Mapping]:
         """What tables there are say."""

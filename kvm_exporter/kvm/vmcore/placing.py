@@ -5,32 +5,30 @@
 2. Tables are believed where they map the kernel's own variables (the top table for one) to where
    they are.  In a truncated dump some tables are lost; none that is there may say anything else.
    (powerpc64's that do not map the kernel, where they map memory that is in the dump.)
-3. A kernel whose names are there is one even if none of its tables can be believed.  Then what is
-   told must do: its image, and its direct map, without any tables.
+3. A kernel whose names are where they are told to be is one even if none of its tables can be
+   believed.  Then what is told must do: its image, and its direct map, without any tables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from kvm_exporter.kvm.arch import Arch
-from kvm_exporter.kvm.errors import Fault, KvmError
 from kvm_exporter.kvm.formats import Image
-from kvm_exporter.kvm.paging import PageTables, Paging
+from kvm_exporter.kvm.paging import ADDRESSES, PageTables, Paging
 from kvm_exporter.kvm.space import PhysicalMemory
 from kvm_exporter.kvm.vmcore.machines import MACHINES, Machine
 from kvm_exporter.kvm.vmcore.names import VARIABLE, Names
+from kvm_exporter.kvm.vmcore.probing import maps, samples
 from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
 
 ROOTS = ("swapper_pg_dir", "init_top_pgt")
 """The top table: the same address, where there are both (x86_64)."""
 
-START = "_stext"
-
-MOST_LISTED = 16
-"""Mappings that are looked at."""
+PAGE = 4096
+MOST_SAMPLES = 16
 
 MOST_STARTS = 64
 """Runs of memory that the kernel may begin with."""
@@ -40,7 +38,8 @@ MOST_STARTS = 64
 class Placed:
     """A kernel in memory: physical address = kernel's address + ``delta``.
 
-    ``root``: the top table's physical address.  ``confirmed``: rule 2; else rule 3.
+    ``root``: the top table's physical address.  ``confirmed``: rule 2; None where the tables that
+    would tell are lost; False where others than ``tables`` must be meant.
     """
 
     arch: Arch
@@ -49,7 +48,7 @@ class Placed:
     delta: int
     root: int
     tables: PageTables
-    confirmed: bool
+    confirmed: bool | None
 
 
 class Placing:
@@ -66,18 +65,22 @@ class Placing:
         self._machine = MACHINES[arch.name]
         sure = image.arch is not None and not self._machine.kin
         self._names = Names(memory, info, None if sure else self._machine.name)
-        known = (info.symbol(name) for name in (*ROOTS, VARIABLE, START))
+        known = (info.symbol(name) for name in (*ROOTS, VARIABLE))
         self._known = [address for address in known if address is not None]
         roots = (info.symbol(name) for name in ROOTS)
         self._root = next((address for address in roots if address is not None), None)
 
     def told(self) -> Placed | None:
         """Where VMCOREINFO and the architecture say; None where it is not there."""
-        return self._first(self._guesses())
+        return self._first(self._guesses(), self._names.at)
 
     def searched(self) -> Placed | None:
-        """Where memory has its names, which takes reading all of it; None if nowhere."""
-        return self._first(self._names.deltas(self._physical))
+        """Where memory has its names and tables confirm it; None if nowhere.
+
+        All of memory is read for that.
+        """
+        found = self._first(self._names.deltas(self._physical), lambda _: None)
+        return found if found and found.confirmed else None
 
     def _guesses(self) -> Iterator[int]:
         yield from self._machine.deltas(self._info)
@@ -85,16 +88,18 @@ class Placing:
             for extent in islice(self._physical.extents(), MOST_STARTS):
                 yield from (extent.address + into - base for into in self._machine.loaded)
 
-    def _first(self, deltas: Iterator[int]) -> Placed | None:
+    def _first(self, deltas: Iterator[int], named: Callable[[int], bool | None]) -> Placed | None:
         """What is confirmed, else what rule 3 allows."""
         second = None
         for delta in dict.fromkeys(deltas):
-            named = self._names.at(delta)
-            for one in self._with(delta) if named is not False else ():
-                if self._maps(one.tables, delta) or self._maps_apart(one):
+            there = named(delta)
+            for one in self._with(delta) if there is not False else ():
+                confirmed = self._maps(one)
+                if confirmed or self._maps_apart(one):
                     return one
-                second = second or (one if named else None)
-        return second and replace(second, confirmed=False)
+                if there and second is None:
+                    second = replace(one, confirmed=confirmed)
+        return second
 
     def _with(self, delta: int) -> Iterator[Placed]:
         """The kernel at that place, with tables of each form."""
@@ -103,24 +108,17 @@ class Placing:
             tables = PageTables(self._memory, paging, root)
             yield Placed(self._arch, self._machine, paging, delta, root, tables, confirmed=True)
 
-    def _maps(self, tables: PageTables, delta: int) -> bool:
-        """Rule 2."""
-        right = 0
-        for address in self._known:
-            try:
-                if tables.translate(address, 1).address != address + delta:
-                    return False
-                right += 1
-            except Fault:
-                continue
-        return right > 0
+    def _maps(self, placed: Placed) -> bool | None:
+        """As Placed.confirmed, of tables that have the kernel in them."""
+        answers = {maps(placed.tables, one, one + placed.delta) for one in self._known}
+        if False in answers:
+            return False
+        return True if True in answers else None
 
     def _maps_apart(self, placed: Placed) -> bool:
         """Rule 2, of tables without the direct map: where those are that lie in it."""
         if placed.paging not in self._machine.apart or not self._names.at(placed.delta):
             return False
-        try:
-            listed = [one.physical for one in islice(placed.tables.mappings(), MOST_LISTED)]
-            return bool(self._physical.offsets(listed, self._info.page_size or 1))
-        except KvmError:
-            return False
+        listed = samples(placed.tables, placed.paging, 0, ADDRESSES)
+        physical = (one & -PAGE for _, one in islice(listed, MOST_SAMPLES))
+        return bool(self._physical.offsets(physical, PAGE))

@@ -20,11 +20,13 @@ from kvm_exporter.kvm.source import Source
 from kvm_exporter.kvm.space import PhysicalMemory, Translator, VirtualMemory
 from kvm_exporter.kvm.translation import DirectMap
 from kvm_exporter.kvm.vmcore.facts import facts
-from kvm_exporter.kvm.vmcore.lost import Mended, image_of
+from kvm_exporter.kvm.vmcore.lost import START, Mended, image_of
 from kvm_exporter.kvm.vmcore.machines import MACHINES
-from kvm_exporter.kvm.vmcore.placing import START, Placed, Placing
+from kvm_exporter.kvm.vmcore.placing import Placed, Placing
 from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
 from kvm_exporter.kvm.vmcore.windows import direct_map, direct_map_from
+
+SURE = {True: "", None: " (lost)", False: " (damaged: they do not map the kernel)"}
 
 USER = "processes"
 """Under which name Arch.pagings has the form of processes' tables."""
@@ -85,10 +87,13 @@ def with_direct_map(image: Image, start: int) -> Image:
     return replace(image, translator=Windowed((window,), image.translator), windows=(window,))
 
 
-def is_at(image: Image, memory: PhysicalMemory, info: Vmcoreinfo) -> bool:
-    """Whether the kernel that ``info`` tells of lies in the dump where that says."""
+def fits(image: Image, memory: PhysicalMemory, info: Vmcoreinfo) -> bool:
+    """Whether the kernel that ``info`` tells of lies in the dump where that says.
+
+    Tables that are lost do not speak against it.
+    """
     told = (one.told() for one in _placings(image, memory, info))
-    return any(one.confirmed for one in told if one)
+    return any(one.confirmed is not False for one in told if one)
 
 
 def _place(image: Image, memory: PhysicalMemory, info: Vmcoreinfo) -> Placed | None:
@@ -127,7 +132,7 @@ def _translator(placed: Placed, info: Vmcoreinfo, window: DirectMap | None) -> T
 
 def _found(placed: Placed, window: DirectMap | None) -> Iterator[tuple[str, str]]:
     """What is told of tables and maps."""
-    sure = "" if placed.confirmed else "; they do not map the kernel: lost, or damaged"
+    sure = SURE[placed.confirmed]
     yield "page tables", f"{placed.paging.name}, root at {placed.root:#x}{sure}"
     if window:
         there = f"from physical {window.physical:#x}"

@@ -12,20 +12,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 
-from kvm_exporter.kvm.errors import Fault, FormatError
+from kvm_exporter.kvm.errors import Fault
 from kvm_exporter.kvm.formats import Image
-from kvm_exporter.kvm.paging import PageTables
 from kvm_exporter.kvm.space import Physical, Translator
 from kvm_exporter.kvm.translation import DirectMap
 from kvm_exporter.kvm.vmcore.placing import Placed
+from kvm_exporter.kvm.vmcore.probing import maps, samples
 from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
 
-MOST_LISTED = 64
-"""Mappings of the kernel's half that are looked at."""
 MOST_PHYSICAL = 1 << 52
 ADDRESSES = 1 << 64
+PAGE = 4096
 MOST_STEPS = 1 << 18
 """Runs of a 32-bit direct map: pages of 4 KB in a gigabyte."""
 
@@ -36,13 +34,15 @@ def direct_map(placed: Placed, image: Image, info: Vmcoreinfo) -> DirectMap | No
         return _window(placed, image.physical, -placed.delta)
     lost = []
     for offset in _told(placed, image, info):
-        answer = _maps(placed.tables, placed.root + offset, placed.root)
+        answer = maps(placed.tables, placed.root + offset, placed.root)
         if answer:
             return _window(placed, image.physical, offset)
         if answer is None or not placed.confirmed:
             lost.append(offset)
-    for offset in _listed(placed):
-        if _maps(placed.tables, placed.root + offset, placed.root):
+    for virtual, physical in samples(placed.tables, placed.paging, *placed.machine.reach):
+        offset = virtual - physical
+        # the kernel itself is not what is looked for
+        if offset != -placed.delta and maps(placed.tables, placed.root + offset, placed.root):
             return _window(placed, image.physical, offset)
     return _window(placed, image.physical, lost[0]) if lost else None
 
@@ -64,25 +64,6 @@ def _told(placed: Placed, image: Image, info: Vmcoreinfo) -> Iterator[int]:
             yield image.linear.virtual - image.linear.physical
 
 
-def _listed(placed: Placed) -> Iterator[int]:
-    """The same, of what the kernel's half of the tables begins with, but for the kernel itself."""
-    start, end = placed.machine.reach
-    try:
-        inside = (one for one in placed.tables.mappings() if start <= one.virtual < end)
-        offsets = dict.fromkeys(one.virtual - one.physical for one in islice(inside, MOST_LISTED))
-        yield from (offset for offset in offsets if offset != -placed.delta)
-    except FormatError:  # more tables than a kernel can have
-        return
-
-
-def _maps(tables: PageTables, virtual: int, physical: int) -> bool | None:
-    """Whether they do; None where a table is lost that would tell."""
-    try:
-        return tables.translate(virtual, 1).address == physical
-    except Fault as error:
-        return None if isinstance(error.__cause__, Fault) else False
-
-
 def _window(placed: Placed, physical: Physical, offset: int) -> DirectMap | None:
     lowest, highest = _bounds(physical)
     start, end = placed.machine.reach
@@ -95,13 +76,13 @@ def _window(placed: Placed, physical: Physical, offset: int) -> DirectMap | None
 
 
 def _bounds(physical: Physical) -> tuple[int, int]:
-    """The lowest and the highest memory that the dump has."""
+    """From the lowest to the highest memory that the dump has, whole pages (of a cut one too)."""
     lowest, highest = MOST_PHYSICAL, 0
     for extent in physical.extents():
         lowest = min(lowest, extent.address)
         if extent.address < MOST_PHYSICAL:
             highest = max(highest, min(extent.address + extent.length, MOST_PHYSICAL))
-    return lowest, highest
+    return lowest, -(-highest // PAGE) * PAGE
 
 
 def _reached(tables: Translator, start: int, end: int, offset: int) -> int:

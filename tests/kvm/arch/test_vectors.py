@@ -1,54 +1,40 @@
 """Does each form of paging read the tables written down in tests/vectors?
 
-A vector file has ``paging ARCH PAGE-SIZE FORM``, ``root ADDRESS``, entries ``TABLE[INDEX] = ENTRY``
-and answers: ``VA -> PA SIZE rwx``, or ``VA -> fault LEVEL`` (1 is the last table).  Twins named
-``invalid-FORM-N.txt`` differ in one entry.
+FreeBSD's forms are named ``ARCH PAGE-SIZE FORM``; their twins ``invalid-FORM-N.txt`` differ in one
+entry.  Those that only Linux has, or has differently, are in a folder of their own.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from forge.vectors import Vector, load
 
-from kvm_exporter.kvm.arch import arches, find_by_name
+from kvm_exporter.kvm.arch import amd64, arches, arm, find_by_name, i386, riscv64
 from kvm_exporter.kvm.errors import Fault
-from kvm_exporter.kvm.paging import PageTables, Paging
+from kvm_exporter.kvm.paging import NOWHERE, PageTables, Paging
 from kvm_exporter.kvm.segments import Segments
 from kvm_exporter.kvm.space import EXECUTE, READ, WRITE, Extent, PhysicalMemory
+from kvm_exporter.kvm.vmcore import forms
 
 VECTORS = Path(__file__).parents[2] / "vectors"
-NAMES = sorted(path.stem for path in VECTORS.glob("*.txt"))
-UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
-ENTRY = re.compile(r"(\w+)\[(\d+)\] = (\w+)")
-MAPPED = re.compile(r"(\w+) -> (\w+) (\d+)([KMGT]) ([r-])([w-])([x-])")
-FAULT = re.compile(r"(\w+) -> fault (\d)")
-
-
-@dataclass
-class Vector:
-    """One file's contents; ``answers``: (va, pa, size, protection)."""
-
-    paging: Paging
-    root: int = 0
-    entries: list[tuple[int, int, int]] = field(default_factory=list)
-    answers: list[tuple[int, int, int, int]] = field(default_factory=list)
-    faults: list[tuple[int, int]] = field(default_factory=list)
-
-    def tables(self) -> PageTables:
-        """The walker over a memory that has the tables' bytes and zeros after them."""
-        order = "big" if self.paging.order == ">" else "little"
-        width = self.paging.entry_size
-        low = min(at for at, _, _ in self.entries)
-        high = max(at for at, _, _ in self.entries) + (1 << 18)
-        ram = bytearray(high - low)
-        for at, index, entry in self.entries:
-            start = at + index * width - low
-            ram[start : start + width] = entry.to_bytes(width, order)
-        physical = Segments([Extent(low, 0, len(ram))], len(ram))
-        return PageTables(PhysicalMemory(Bytes(bytes(ram)), physical), self.paging, self.root)
+FILES = [*sorted(VECTORS.glob("*.txt")), *sorted(VECTORS.glob("linux/*.txt"))]
+NAMES = [path.stem for path in FILES if path.parent == VECTORS]
+LINUX = {
+    "x86_64-processes": forms.x86_user(amd64.FOUR_LEVEL),
+    "pae-processes": forms.x86_user(i386.PAE),
+    "i386-processes": forms.x86_user(i386.PLAIN),
+    "arm64-processes": forms.arm64_user(forms.arm64(12, 48)),
+    "arm64-16k-36": forms.arm64(14, 36),
+    "arm-lpae-processes": forms.arm_user(arm.LONG),
+    "arm-processes": forms.arm_user(arm.SHORT),
+    "riscv-processes": forms.riscv_user(riscv64.SV39),
+    "radix-64k": forms.RADIX_64K,
+    "hashed-64k": forms.HASHED_64K,
+    "hashed-4k": forms.HASHED_4K,
+}
+each = pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 
 
 class Bytes:
@@ -70,58 +56,72 @@ class Bytes:
         pass
 
 
-def load(name: str) -> Vector:
-    """Parse a vector file; every line must be understood."""
-    lines = (VECTORS / f"{name}.txt").read_text().splitlines()
-    lines = [line for line in lines if line and not line.startswith("#")]
-    _, arch, page_size, form = lines[0].split()
-    vector = Vector(find_by_name(arch, int(page_size)).pagings[form])
-    vector.root = int(lines[1].removeprefix("root "), 16)
-    for line in lines[2:]:
-        if found := ENTRY.fullmatch(line):
-            vector.entries.append((int(found[1], 16), int(found[2]), int(found[3], 16)))
-        elif found := MAPPED.fullmatch(line):
-            va, pa, number, unit, *letters = found.groups()
-            size = int(number) << UNITS[unit]
-            bits = (READ, WRITE, EXECUTE)
-            rights = sum(bit for bit, letter in zip(bits, letters, strict=True) if letter != "-")
-            vector.answers.append((int(va, 16), int(pa, 16), size, rights))
-        else:
-            found = FAULT.fullmatch(line)
-            assert found, line
-            vector.faults.append((int(found[1], 16), int(found[2])))
-    return vector
+def form(vector: Vector) -> Paging:
+    """The form that a file is of."""
+    if len(vector.paging) == 1:
+        return LINUX[vector.paging[0]]
+    arch, page_size, name = vector.paging
+    return find_by_name(arch, int(page_size)).pagings[name]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_translation(name: str) -> None:
+def tables(vector: Vector) -> PageTables:
+    """The walker over a memory that has the tables' bytes and zeros after them."""
+    paging = form(vector)
+    low, ram = vector.memory(paging.entry_size, "big" if paging.order == ">" else "little")
+    physical = Segments([Extent(low, 0, len(ram))], len(ram))
+    return PageTables(PhysicalMemory(Bytes(ram), physical), paging, vector.root)
+
+
+def protection(letters: str) -> int:
+    """As space.py has it."""
+    bits = zip((READ, WRITE, EXECUTE), letters, strict=True)
+    return sum(bit for bit, letter in bits if letter != "-")
+
+
+@each
+def test_translation(path: Path) -> None:
     """First and last byte of every page lie where the file says; what is invalid is a Fault."""
-    vector = load(name)
-    tables = vector.tables()
+    vector = load(path)
+    walker = tables(vector)
     assert vector.answers or vector.faults
     for va, pa, size, _ in vector.answers:
-        assert tables.translate(va, 1).address == pa
-        assert tables.translate(va + size - 1, 1).address == pa + size - 1
+        assert walker.translate(va, 1).address == pa
+        assert walker.translate(va + size - 1, 1).address == pa + size - 1
     for va, level in vector.faults:
         with pytest.raises(Fault) as caught:
-            tables.translate(va, 8)
+            walker.translate(va, 8)
         assert (caught.value.address, caught.value.level) == (va, level)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_listing(name: str) -> None:
+@each
+def test_pages_at_once(path: Path) -> None:
+    """Of pages located together the first is right, and the others are, or are nowhere at all."""
+    vector = load(path)
+    walker, size = tables(vector), 1 << form(vector).levels[-1].shift
+    for va, pa, _, _ in vector.answers:
+        found = walker.pages(va, size, 64)
+        assert found[0] == pa
+        for n, physical in enumerate(found):
+            at = va + n * size
+            right = [one.pa + at - one.va for one in vector.answers if 0 <= at - one.va < one.size]
+            assert [physical] == right or physical >= NOWHERE
+
+
+@each
+def test_listing(path: Path) -> None:
     """All of the pages are listed, and nothing else, with what may be done with them."""
-    vector = load(name)
-    listed = {(one.virtual, one.physical, one.protection) for one in vector.tables().mappings()}
-    total = sum(one.length for one in vector.tables().mappings())
-    assert {(va, pa, rights) for va, pa, _, rights in vector.answers} <= listed
+    vector = load(path)
+    listed = {(one.virtual, one.physical, one.protection) for one in tables(vector).mappings()}
+    total = sum(one.length for one in tables(vector).mappings())
+    assert {(va, pa, protection(rights)) for va, pa, _, rights in vector.answers} <= listed
     assert total == sum(size for _, _, size, _ in vector.answers)
 
 
 def test_each_form_has_its_vectors() -> None:
     """No form without a file, no form without an invalid twin (mips has no tables to walk)."""
-    forms = {form for arch in arches() for form in arch.pagings if arch.machine != "mips"}
-    assert forms <= set(NAMES)
-    assert {name for name in NAMES if not name.startswith("invalid-")} == forms
+    known = {form for arch in arches() for form in arch.pagings if arch.machine != "mips"}
+    assert known <= set(NAMES)
+    assert {name for name in NAMES if not name.startswith("invalid-")} == known
     twins = {name.removeprefix("invalid-").rpartition("-")[0] for name in NAMES} - {""}
-    assert forms <= twins
+    assert known <= twins
+    assert {path.stem for path in FILES} - set(NAMES) == set(LINUX)

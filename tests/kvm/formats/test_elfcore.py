@@ -11,9 +11,7 @@ from forge import elf
 from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.errors import Fault, Filtered
 from kvm_exporter.kvm.formats import formats, open_image
-from kvm_exporter.kvm.formats.holes import with_zeros
-from kvm_exporter.kvm.space import PhysicalMemory, VirtualMemory
-from kvm_exporter.kvm.translation import DirectMap
+from kvm_exporter.kvm.space import PhysicalMemory
 
 INFO = b"OSRELEASE=6.1.0\nPAGESIZE=4096\nSYMBOL(_stext)=ffffffff81000000\n"
 MIB = 1 << 20
@@ -142,29 +140,6 @@ def test_what_was_left_out_is_told():
         assert not isinstance(caught.value, Filtered)
     assert dict(image.facts)["left out"] == "2 MiB in 2 runs"
     assert sum(one.length for one in image.physical.extents()) == 8192
-
-
-def test_the_kernels_own_pages_were_zeros():
-    """What was left out of where the kernel is known to lie is read as zeros, and nothing else."""
-    source = Bytes(holed())
-    image = with_zeros(open_image(source), source, 0x1000, 0x101000)
-    memory = PhysicalMemory(image.store, image.physical)
-    assert memory.read(0xFFE, 0x10002) == b"aa" + bytes(0x10000)
-    assert memory.read(0x100FFF, 1) == b"\0"
-    with pytest.raises(Filtered):
-        memory.read(0x101000, 1)
-    virtual = VirtualMemory(image.store, image.physical, DirectMap(1 << 40, 1 << 41), 4096)
-    assert virtual.read((1 << 40) + 0xFFE, 4) == b"aa\0\0"
-    assert virtual.read((1 << 40), 2 * MIB) == b"a" * 4096 + bytes(MIB)
-    image.store.close()
-    assert source.closed
-
-
-def test_an_image_without_holes_has_no_zeros():
-    """It stays what it is."""
-    source = Bytes(write_core([elf.Segment(0, b"a" * 4096, physical=0)]))
-    image = open_image(source)
-    assert with_zeros(image, source, 0, 1 << 20) is image
 
 
 def test_the_note_is_found_among_others():

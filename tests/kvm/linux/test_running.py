@@ -14,9 +14,9 @@ from kvm_exporter.kvm.live.kallsyms import Kallsyms
 from kvm_exporter.kvm.memory import Symbol, Symbols
 from kvm_exporter.kvm.objects.linux.running import RunningSymbols
 
-SHOWN = "ffffffff81000000 T _stext\nffffffff82000000 D jiffies\n"
-HIDDEN = "0000000000000000 T _stext\n0000000000000000 D jiffies\n"
-KEPT = [Symbol("_stext", 0x81, 5), Symbol("jiffies", 0x82, 7)]
+SHOWN = "ffffffff81000000 T _stext\nffffffff82000000 D init_task\n"
+HIDDEN = "0000000000000000 T _stext\n0000000000000000 D init_task\n"
+KEPT = [Symbol("_stext", 0x81, 5), Symbol("init_task", 0x82, 7)]
 
 
 class Table:
@@ -50,8 +50,8 @@ def running(forged: Any) -> Callable[..., RunningSymbols]:
 def test_shown_addresses_are_taken(running: Callable[..., RunningSymbols]) -> None:
     """Memory is not read at all."""
     symbols = running(SHOWN, unreadable)
-    expected = [Symbol("_stext", 0xFFFFFFFF81000000, 5), Symbol("jiffies", 0xFFFFFFFF82000000, 7)]
-    assert symbols.lookup(["_stext", "absent", "jiffies"]) == [expected[0], None, expected[1]]
+    expected = [Symbol("_stext", 0xFFFFFFFF81000000, 5), Symbol("init_task", 0xFFFFFFFF82000000, 7)]
+    assert symbols.lookup(["_stext", "absent", "init_task"]) == [expected[0], None, expected[1]]
     assert list(symbols) == expected
 
 
@@ -67,8 +67,8 @@ def test_hidden_addresses_are_those_in_memory(
         return Table()
 
     symbols = running(listed, find)
-    assert symbols.lookup(["jiffies", "absent", "_stext"]) == [KEPT[1], None, KEPT[0]]
-    assert symbols.lookup(["jiffies"]) == [KEPT[1]]
+    assert symbols.lookup(["init_task", "absent", "_stext"]) == [KEPT[1], None, KEPT[0]]
+    assert symbols.lookup(["init_task"]) == [KEPT[1]]
     assert list(symbols) == KEPT
     assert len(searches) == 1
 
@@ -83,14 +83,14 @@ def test_neither_file_may_be_read(
     """The message says what either would take."""
     symbols = running(listed, unreadable)
     with pytest.raises(kind, match=rf"{told}.*CAP_SYS_RAWIO"):
-        symbols.lookup(["jiffies"])
+        symbols.lookup(["init_task"])
 
 
 def test_names_are_listed_without_addresses(running: Callable[..., RunningSymbols]) -> None:
     """That is all that the kernel shows of them; without a list there is an error."""
     assert [(s.name, s.value) for s in running(HIDDEN, unreadable)] == [
         ("_stext", 0),
-        ("jiffies", 0),
+        ("init_task", 0),
     ]
 
 

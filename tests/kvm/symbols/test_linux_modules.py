@@ -14,7 +14,8 @@ from forge.world import World
 from kvm_exporter.kvm.errors import SymbolMissing, TypeMissing
 from kvm_exporter.kvm.memory import Symbol
 from kvm_exporter.kvm.symbols.kallsyms import LinuxSymbols
-from kvm_exporter.kvm.symbols.linux_modules import LinuxModule, LinuxModules
+from kvm_exporter.kvm.symbols.linux_module import LinuxModule
+from kvm_exporter.kvm.symbols.linux_modules import LinuxModules
 from kvm_exporter.kvm.tally import Tally
 
 ABIS = {

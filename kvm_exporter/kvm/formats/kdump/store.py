@@ -20,7 +20,7 @@ from kvm_exporter.kvm.formats.kdump.members import Member, Members
 from kvm_exporter.kvm.formats.kdump.unpacking import Unpack, unpacker
 from kvm_exporter.kvm.source import Source, exactly
 
-KEPT = 4 << 20
+KEPT = 8 << 20
 """Bytes of pages kept of either age: twice as many at most."""
 
 AT_ONCE = 1 << 20
@@ -36,6 +36,9 @@ class Packed(NamedTuple):
     offset: int
     size: int
     kind: int
+
+
+NOWHERE = Packed(-1, 0, 0)
 
 
 class PageStore:
@@ -57,7 +60,7 @@ class PageStore:
         self._unpackers: dict[int, Unpack] = {}
         self._young: dict[int, bytes] = {}
         self._old: dict[int, bytes] = {}
-        self._repeated: tuple[Packed, bytes] = (Packed(-1, 0, 0), b"")
+        self._repeated: list[tuple[Packed, bytes]] = [(NOWHERE, b"")] * len(members.files)
         self._lock = threading.Lock()
 
     def read(self, offset: int, length: int) -> bytes:
@@ -118,7 +121,7 @@ class PageStore:
         pages: list[bytes] = []
         try:
             rows = self._descriptors(member, first - start, min(count, end - first))
-            pages.extend(self._pages(member.source, rows))
+            pages.extend(self._pages(number, rows))  # those before a damaged one stay in
         except FormatError as e:
             if not pages:
                 address = self._members.kept.address(first << self._shift)
@@ -134,12 +137,14 @@ class PageStore:
         data = exactly(source, at, max(whole, 1) * size, "the descriptors of its pages")
         return [Packed._make(row) for row in self._descriptor.iter_unpack(data)]
 
-    def _pages(self, source: Source, rows: Sequence[Packed]) -> Iterator[bytes]:
-        """What the rows describe, up to the first that is damaged: FormatError."""
+    def _pages(self, file: int, rows: Sequence[Packed]) -> Iterator[bytes]:
+        """What the rows of a file describe, up to the first that is damaged: FormatError."""
+        source = self._members.files[file].source
+        repeated, again = self._repeated[file]
         data, at, end, before = b"", 0, 0, 0
         for number, row in enumerate(rows):
-            if row == self._repeated[0]:
-                yield self._repeated[1]
+            if row == repeated:
+                yield again
                 continue
             offset, size, _ = row
             if not at <= offset < offset + size <= end:
@@ -147,7 +152,7 @@ class PageStore:
                 at, data = offset, exactly(source, offset, end - offset, "its pages")
             page = self._unpack(source, row, data[offset - at : offset - at + size])
             if offset <= before:
-                self._repeated = (row, page)
+                repeated, again = self._repeated[file] = row, page
             before = offset
             yield page
 

@@ -11,10 +11,10 @@ Sources: proc_cgroup_show() in kernel/cgroup/cgroup.c, include/linux/cgroup-defs
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property, partial
 from typing import NamedTuple
 
 from kvm_exporter.kvm.errors import Fault, FormatError, KvmError
+from kvm_exporter.kvm.objects.linux.lists import ring
 from kvm_exporter.kvm.objects.structs import Struct, Values
 from kvm_exporter.kvm.target import Target
 
@@ -23,14 +23,12 @@ PF_EXITING = 0x4
 """include/linux/cgroup-defs.h, include/linux/sched.h"""
 
 ROOT = "struct cgroup_root"
+LINK = "struct cgrp_cset_link"
 SYSTEMD = b"systemd"
 
-MOST_ROOTS = 256
-MOST_GROUPS = 256
 DEEPEST = 2048
 LONGEST_NAME = 256
-"""Hierarchies, groups of one css_set, names in a path (of PATH_MAX bytes), bytes of one with its
-NUL: more than there are."""
+"""Names in a path (of PATH_MAX bytes), bytes of one with its NUL: more than there are."""
 
 MOST_KNOWN = 1 << 16
 """Paths that are remembered; then all are forgotten."""
@@ -48,7 +46,7 @@ class Cgroups:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._set = Struct(target, "struct css_set", ("dfl_cgrp", "cgrp_links.next"))
+        self._set = Struct(target, "struct css_set", ("dfl_cgrp",))
         self._group = Struct(target, "struct cgroup", ("kn", "self.flags", "root"))
         self._node = Struct(target, "struct kernfs_node", ("__parent|parent", "name"))
         self._default = target.address("cgrp_dfl_root")
@@ -81,24 +79,16 @@ class Cgroups:
 
     def _group_of(self, css_set: int, root: int) -> Values:
         """The struct cgroup that the set has in a hierarchy."""
-        row = self._whole(self._set, css_set)
+        target = self._target
         if root == self._default:
-            return self._whole(self._group, row["dfl_cgrp"])
-        link, group = self._links
-        at = row["cgrp_links.next"]
-        for _ in range(MOST_GROUPS):
-            pointer = at - link + group & self._target.abi.address_mask
-            found = self._whole(self._group, self._target.pointer(pointer))
+            return self._whole(self._group, self._whole(self._set, css_set)["dfl_cgrp"])
+        head = css_set + target.offset("struct css_set", "cgrp_links")
+        group = target.offset(LINK, "cgrp")
+        for link in ring(target, head, LINK, "cgrp_link"):
+            found = self._whole(self._group, target.pointer(link + group))
             if found["root"] == root:
                 return found
-            at = self._target.pointer(at)
         raise FormatError(f"css_set {css_set:#x} is in no group of the hierarchy {root:#x}")
-
-    @cached_property
-    def _links(self) -> tuple[int, int]:
-        """Where in a struct cgrp_cset_link the list goes on, and the group is."""
-        offset = partial(self._target.offset, "struct cgrp_cset_link")
-        return offset("cgrp_link"), offset("cgrp")
 
     def _names(self, node: int) -> Iterator[bytes]:
         """Of a struct kernfs_node and those above it, but for the root's."""
@@ -131,18 +121,10 @@ class Cgroups:
         (symbol,) = target.symbols.lookup(["cgroup_roots"])
         if symbol is None:
             return
-        head = symbol.value
-        entry = target.offset(ROOT, "root_list")
-        root = Struct(target, ROOT, ("name[]", "root_list.next"))
-        at = target.pointer(head)
-        for _ in range(MOST_ROOTS):
-            if at == head:
-                return
-            row = self._whole(root, at - entry)
-            name = bytes(row["name"] or b"").partition(b"\0")[0]
-            yield Root(at - entry, name)
-            at = row["root_list.next"]
-        target.tally.add(ROOT, None)
+        root = Struct(target, ROOT, ("name[]",))
+        for address in ring(target, symbol.value, ROOT, "root_list"):
+            name = self._whole(root, address).get("name", b"")
+            yield Root(address, name.partition(b"\0")[0])
 
     def _is_visible(self) -> bool:
         """Whether version 2 was ever mounted; where that is not told, it was."""

@@ -24,7 +24,7 @@ def exact(target: Target, cpus: PerCpu, address: int) -> int:
     total = _count(target, address)
     if target.has(COUNTER, "counters"):
         copies = target.pointer(address + target.offset(COUNTER, "counters"))
-        total += cpus.sum(copies, cpus.online, 4, signed=True)
+        total += cpus.sum(copies, cpus.possible, 4, signed=True)
     return max(total, 0)
 
 

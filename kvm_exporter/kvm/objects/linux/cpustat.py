@@ -6,20 +6,20 @@
    iowait_sleeptime where a task waits for a disk.  While it sleeps, the time since idle_entrytime
    is added (get_cpu_sleep_time_us() in kernel/time/tick-sched.c), here up to the last tick.
 3. Whether it sleeps is a bit of tick_sched.flags since 6.9 (a478ffb2ae23), idle_active before.
-4. A CPU that is offline, and all of a kernel that always ticks, have it in kernel_cpustat, too.
+4. A CPU that is offline, and all of a kernel that always ticks, have it in kernel_cpustat.  That is
+   told, too, where a tickless kernel's variables cannot be found or read, which is counted.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property, partial
 
-from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.objects.linux import variables
 from kvm_exporter.kvm.objects.linux.percpu import PerCpu
 from kvm_exporter.kvm.objects.linux.timekeeper import read_clock
 from kvm_exporter.kvm.objects.model import CpuTimes
-from kvm_exporter.kvm.objects.structs import read_numbers
 from kvm_exporter.kvm.target import Target
 
 MODES = (
@@ -34,7 +34,10 @@ USER_HZ = 100
 TICK = 1_000_000_000 // USER_HZ
 """Nanoseconds (include/uapi/asm-generic/param.h)."""
 
-TICK_SCHED = "struct tick_sched"
+ACTIVE, TICKLESS = "tick_nohz_active", "get_cpu_idle_time_us"
+"""A variable and a function of CONFIG_NO_HZ_COMMON."""
+
+TICK_SCHED, SCHED = "struct tick_sched", "tick_cpu_sched"
 TS_FLAG_IDLE_ACTIVE = 1 << 2
 """kernel/time/tick-sched.h."""
 
@@ -43,58 +46,69 @@ MICROSECOND = 1000
 
 def from_memory(target: Target, cpus: PerCpu) -> CpuTimes:
     """All CPUs together.  Errors: KvmError."""
-    rows = [_row(target, cpus, cpu) for cpu in cpus.possible]
-    return _times(None, [sum(column) for column in zip(*rows, strict=True)])
+    rows = _rows(target, cpus, cpus.possible)
+    return _times(None, [sum(column) for column in zip(*rows.values(), strict=True)])
 
 
 def per_cpu_from_memory(target: Target, cpus: PerCpu) -> tuple[CpuTimes, ...]:
     """A value for each CPU that is online.  Errors: KvmError."""
-    return tuple(_times(cpu, _row(target, cpus, cpu)) for cpu in cpus.online)
+    return tuple(_times(cpu, row) for cpu, row in _rows(target, cpus, cpus.online).items())
 
 
-def _row(target: Target, cpus: PerCpu, cpu: int) -> list[int]:
-    """Nanoseconds by mode."""
+def _rows(target: Target, cpus: PerCpu, some: Iterable[int]) -> dict[int, list[int]]:
+    """Nanoseconds by mode, of each CPU."""
     shape = struct.Struct(f"{target.abi.order}{len(MODES)}Q")
-    row = list(shape.unpack(target.read(cpus.symbol("kernel_cpustat", cpu), shape.size)))
-    if cpu in cpus.online and variables.has(target, "tick_nohz_active"):
-        try:
-            asleep = _asleep(target, cpus, cpu)
-        except KvmError:
-            target.tally.add("tick_cpu_sched", None)
-            asleep = None
-        if asleep:
-            row[IDLE], row[IOWAIT] = asleep
-    return row
+    base = target.address("kernel_cpustat")
+    found = {}
+    tickless = variables.has(target, ACTIVE, TICKLESS)
+    asleep = variables.known(target, SCHED, partial(_tickless, target, cpus)) if tickless else None
+    for cpu in some:
+        row = list(shape.unpack(target.read(cpus.address(base, cpu), shape.size)))
+        times = None
+        if asleep and cpu in cpus.online:
+            times = variables.known(target, SCHED, partial(asleep.times, cpu))
+        if times:
+            row[IDLE], row[IOWAIT] = times
+        found[cpu] = row
+    return found
 
 
-def _asleep(target: Target, cpus: PerCpu, cpu: int) -> tuple[int, int] | None:
-    """Nanoseconds without a tick, idle and waiting for a disk; None if the kernel always ticks."""
-    if not variables.unsigned_long(target, "tick_nohz_active"):
-        return None
-    at = cpus.symbol("tick_cpu_sched", cpu)
-    members = ("idle_sleeptime", "iowait_sleeptime", "idle_entrytime")
-    idle, iowait, entered = read_numbers(target, TICK_SCHED, members, at)
-    if _sleeps(target, at):
-        delta = max(read_clock(target).monotonic - entered, 0)
-        if waiting(target, cpus, cpu):
-            iowait += delta
-        else:
-            idle += delta
-    return idle // MICROSECOND * MICROSECOND, iowait // MICROSECOND * MICROSECOND
+def _tickless(target: Target, cpus: PerCpu) -> _Asleep | None:
+    """None of a kernel that always ticks."""
+    return _Asleep(target, cpus) if variables.unsigned_long(target, ACTIVE) else None
 
 
-def _sleeps(target: Target, at: int) -> bool:
-    sched = target.view(at, TICK_SCHED)
-    if sched.has("idle_active"):
-        return bool(int(sched["idle_active"]))
-    return bool(int(sched["flags"]) & TS_FLAG_IDLE_ACTIVE)
+class _Asleep:
+    """The time that CPUs slept without a tick."""
 
+    def __init__(self, target: Target, cpus: PerCpu) -> None:
+        self._target = target
+        self._cpus = cpus
+        self._base = target.address(SCHED)
+        self._queues = target.address("runqueues")
+        members = ("idle_sleeptime", "iowait_sleeptime", "idle_entrytime")
+        self._sched = target.record(TICK_SCHED, members)
+        self._queue = target.record("struct rq", ("nr_iowait.counter",))
 
-def waiting(target: Target, cpus: PerCpu, cpu: int) -> int:
-    """Tasks of a CPU's run queue that wait for a disk (nr_iowait_cpu())."""
-    queue = cpus.symbol("runqueues", cpu)
-    (count,) = read_numbers(target, "struct rq", ("nr_iowait.counter",), queue)
-    return int(count)
+    @cached_property
+    def _now(self) -> int:
+        return read_clock(self._target).monotonic
+
+    def times(self, cpu: int) -> tuple[int, int]:
+        """Nanoseconds, in whole microseconds, idle and waiting for a disk."""
+        at = self._cpus.address(self._base, cpu)
+        idle, iowait, entered = self._sched.at(at)
+        if self._sleeps(at):
+            delta = max(self._now - entered, 0)
+            (waiting,) = self._queue.at(self._cpus.address(self._queues, cpu))
+            idle, iowait = (idle, iowait + delta) if waiting else (idle + delta, iowait)
+        return idle // MICROSECOND * MICROSECOND, iowait // MICROSECOND * MICROSECOND
+
+    def _sleeps(self, at: int) -> bool:
+        sched = self._target.view(at, TICK_SCHED)
+        if sched.has("idle_active"):
+            return bool(int(sched["idle_active"]))
+        return bool(int(sched["flags"]) & TS_FLAG_IDLE_ACTIVE)
 
 
 def _times(cpu: int | None, row: Sequence[int]) -> CpuTimes:

@@ -127,16 +127,16 @@ class LinuxDead:
         return tasks.from_memory(self._target, self.page_size, boot, choice)
 
     def arguments(self, pid: int) -> tuple[str, ...]:
-        """As taskargs.arguments_from_memory."""
-        return taskargs.arguments_from_memory(self._target, self._users, pid)
+        """As taskargs.Programs.arguments."""
+        return self._programs.arguments(pid)
 
     def environment(self, pid: int) -> tuple[str, ...]:
-        """As taskargs.environment_from_memory."""
-        return taskargs.environment_from_memory(self._target, self._users, pid)
+        """As taskargs.Programs.environment."""
+        return self._programs.environment(pid)
 
     def executable(self, pid: int) -> str | None:
-        """As taskargs.executable_from_memory."""
-        return taskargs.executable_from_memory(self._target, pid)
+        """As taskargs.Programs.executable."""
+        return self._programs.executable(pid)
 
     def open_files(self, pid: int | None) -> Iterator[model.OpenFile]:
         """As taskfiles.from_memory."""
@@ -145,6 +145,10 @@ class LinuxDead:
     @cached_property
     def _boot(self) -> float | None:
         return kernelcounters.boot_time(self._target)
+
+    @cached_property
+    def _programs(self) -> taskargs.Programs:
+        return taskargs.Programs(self._target, self._users)
 
     @cached_property
     def _paths(self) -> Paths:

@@ -58,7 +58,7 @@ def activity_from_memory(target: Target, cpus: PerCpu, page_size: int) -> SwapAc
 
 def _values(target: Target, cpus: PerCpu, zones: Zones) -> dict[str, int]:
     read = vmcounters.VmCounters(target, cpus, zones).read
-    return variables.known(target, "vmstat_text", read) or {}
+    return variables.known(target, "vmstat", read) or {}
 
 
 def _limits(

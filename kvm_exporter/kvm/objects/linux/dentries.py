@@ -48,7 +48,7 @@ class Paths:
         members = ("d_parent", "d_name.name", "d_inode", "d_op", "d_hash.pprev", "d_fsdata")
         self._dentry = Struct(target, DENTRY, members)
         self._mount = Struct(target, MOUNT, ("mnt_parent", "mnt_mountpoint", "mnt.mnt_root"))
-        self._file = Struct(target, "struct file", ("f_path.mnt", "f_path.dentry"))
+        self._file = Struct.whole(target, "struct file", ("f_path.mnt", "f_path.dentry"))
         self._within = target.offset(MOUNT, "mnt")
         self._dnames = Dnames(target)
         self._root = _root(target)

@@ -38,7 +38,7 @@ def pools(target: Target) -> Sequence[Values]:
 
     Errors: KvmError.
     """
-    if not variables.has(target, "hstates"):
+    if not variables.has(target, "hstates", "hugetlb_report_meminfo"):
         return ()
     count = variables.integer(target, "hugetlb_max_hstate")
     chosen = variables.integer(target, "default_hstate_idx")

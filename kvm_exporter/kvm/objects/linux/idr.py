@@ -15,7 +15,6 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from kvm_exporter.kvm.errors import TypeMissing
 from kvm_exporter.kvm.objects.structs import Struct
 from kvm_exporter.kvm.target import Target
 
@@ -47,9 +46,7 @@ class Idr:
     def __init__(self, target: Target, address: int) -> None:
         self._target = target
         self._form = next((one for one in FORMS if target.has("struct idr", one.head)), FORMS[0])
-        self._node = Struct(target, self._form.node, ("shift", "slots[]"))
-        if len(self._node.names) != 2:
-            raise TypeMissing(f"{self._form.node} has no shift or slots in this kernel")
+        self._node = Struct.whole(target, self._form.node, ("shift", "slots[]"))
         head = target.pointer(address + target.offset("struct idr", self._form.head))
         self._head = head & target.abi.address_mask
         base = Struct(target, "struct idr", ("idr_base",)).values(address)

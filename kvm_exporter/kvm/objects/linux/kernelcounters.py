@@ -4,7 +4,8 @@
    arch_irq_stat_cpu() adds up members of irq_cpustat_t, which differ by architecture (show_stat()
    in fs/proc/stat.c, arch/*/kernel/irq.c).
 2. Context switches, and tasks that run or wait for a disk, are the run queues' (struct rq).
-3. Open files are what the CPUs have handed in of nr_files, as /proc/sys/fs/file-nr tells them.
+3. Open files are what the CPUs have handed in of nr_files, as /proc/sys/fs/file-nr tells them; in
+   later kernels (6.16 or so) it adds what each CPU has of its own.
 4. The most pids are a variable; since 6.14 (7863dcc72d0f) each pid namespace has its own limit.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import islice
 
+from kvm_exporter.kvm.errors import Fault
 from kvm_exporter.kvm.objects.linux import counters, variables
 from kvm_exporter.kvm.objects.linux.percpu import PerCpu
 from kvm_exporter.kvm.objects.linux.timekeeper import SECOND, read_clock
@@ -51,11 +53,12 @@ class Kernel:
 
     def interrupts(self) -> int:
         """The first number of /proc/stat's ``intr``."""
-        own = self._statistics("irqs_sum")
-        extra = sum(self._of_architecture(cpu) for cpu in self._cpus.possible)
-        errors = "irq_err_count"
-        told = variables.unsigned(self._target, errors) if self._has(errors) else 0
-        return own + extra + told
+        total = self._statistics("irqs_sum")
+        if self._has("irq_stat", "arch_irq_stat_cpu"):
+            total += self._of_architecture()
+        if self._has("irq_err_count", "arch_irq_stat"):
+            total += variables.unsigned(self._target, "irq_err_count")
+        return total
 
     def soft_interrupts(self) -> int:
         """All of its ``softirq``."""
@@ -67,15 +70,15 @@ class Kernel:
 
     def context_switches(self) -> int:
         """Its ``ctxt``."""
-        return self._queues("nr_switches", online=False)
+        return self._queues("nr_switches")
 
     def running(self) -> int:
         """Its ``procs_running``."""
-        return self._queues("nr_running", online=True)
+        return self._queues("nr_running")
 
     def blocked(self) -> int:
         """Its ``procs_blocked``."""
-        return self._queues("nr_iowait.counter", online=False)
+        return self._queues("nr_iowait.counter")
 
     def forks(self) -> int:
         """Its ``processes``."""
@@ -107,8 +110,8 @@ class Kernel:
         """/proc/sys/kernel/threads-max."""
         return variables.integer(self._target, "max_threads")
 
-    def _has(self, name: str) -> bool:
-        return variables.has(self._target, name)
+    def _has(self, *names: str) -> bool:
+        return variables.has(self._target, *names)
 
     def _own(self, name: str, type_: str, cpu: int) -> View:
         return self._target.view(self._cpus.symbol(name, cpu), type_)
@@ -118,20 +121,22 @@ class Kernel:
         width = self._target.abi.pointer_size
         return self._cpus.sum(self._target.address("kstat") + at, self._cpus.possible, width)
 
-    def _of_architecture(self, cpu: int) -> int:
-        target = self._target
+    def _of_architecture(self) -> int:
+        """Interrupts that have a counter of their own (rule 1)."""
+        cpus, target = self._cpus, self._target
+        stat, base = Struct(target, IRQ_STAT, INTERRUPTS), target.address("irq_stat")
         total = 0
-        if self._has("irq_stat"):
-            stat = Struct(target, IRQ_STAT, INTERRUPTS)
-            total += sum(stat.at(self._cpus.symbol("irq_stat", cpu)) or ())
-        for name in VARIABLES:
-            if self._has(name):
-                total += target.integer(self._cpus.symbol(name, cpu), variables.INT)
-        return total
+        for cpu in cpus.possible:
+            at = cpus.address(base, cpu)
+            row = stat.at(at)
+            if row is None:
+                raise Fault(at, f"{IRQ_STAT} cannot be read")
+            total += sum(row)
+        own = [target.address(name) for name in VARIABLES if self._has(name)]
+        return total + sum(cpus.sum(name, cpus.possible, variables.INT) for name in own)
 
-    def _queues(self, member: str, *, online: bool) -> int:
-        cpus = self._cpus.online if online else self._cpus.possible
-        queues = (self._cpus.symbol("runqueues", cpu) for cpu in cpus)
+    def _queues(self, member: str) -> int:
+        queues = (self._cpus.symbol("runqueues", cpu) for cpu in self._cpus.possible)
         record = self._target.record("struct rq", (member,))
         return sum(record.at(queue)[0] for queue in queues)
 

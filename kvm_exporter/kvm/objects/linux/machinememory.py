@@ -2,8 +2,9 @@
 
 1. direct_pages_count has the numbers of pages of each size that map all memory
    (arch_report_meminfo() in arch/x86/mm/pat/set_memory.c, arch/powerpc/mm/book3s64/pgtable.c).
-2. The address space of vmalloc() is of one size on x86_64 for each depth of page tables
-   (arch/x86/include/asm/pgtable_64_types.h); arm64 and riscv tell it in VMCOREINFO.
+2. The address space of vmalloc() is told in VMCOREINFO (arm64, riscv) or by variables (powerpc); on
+   x86_64 it is of one size for each depth of page tables (asm/pgtable_64_types.h), on arm it goes
+   from 8 MiB or less above the direct map to a fixed end (asm/pgtable.h).
 
 Other architectures do not tell.
 """
@@ -46,22 +47,42 @@ GIGABYTES = "direct_gbpages"
 
 
 TERABYTE = 1 << 40
-VMALLOC = {0: 32 * TERABYTE, 1: 12800 * TERABYTE}
+VMALLOC = {False: 32 * TERABYTE, True: 12800 * TERABYTE}
 """VMALLOC_SIZE_TB with four and with five levels of page tables."""
 
-BOUNDS = ("VMALLOC_START", "VMALLOC_END")
+BOUNDS, VARIABLES = ("VMALLOC_START", "VMALLOC_END"), ("__vmalloc_start", "__vmalloc_end")
+HIGH_MEMORY = "high_memory"
+ARM_GAP, ARM_END = 8 << 20, 0xFF800000
+"""VMALLOC_OFFSET, VMALLOC_END."""
+
 L5_ENABLED = "__pgtable_l5_enabled"
 
 
 def vmalloc_total(target: Target, machine: str, told: Told | None) -> int | None:
-    """Bytes as meminfo rounds them; None where neither kernel nor VMCOREINFO tells (rule 2)."""
-    start, end = (told.number(name) if told else None for name in BOUNDS)
-    if start is not None and end is not None:
-        return (end - start & target.abi.address_mask) // KIB * KIB
-    if machine != "amd64":
-        return None
-    deep = variables.unsigned(target, L5_ENABLED) if variables.has(target, L5_ENABLED) else 0
-    return (VMALLOC[min(deep, 1)] - 1) // KIB * KIB
+    """Bytes as meminfo rounds them; None where neither kernel nor VMCOREINFO tells (rule 2).
+
+    Errors: Fault.
+    """
+    size = _between(target, told) or (_x86_64(target, told) if machine == "amd64" else None)
+    if size is None and machine.startswith("arm") and variables.has(target, HIGH_MEMORY):
+        start = variables.unsigned_long(target, HIGH_MEMORY) + ARM_GAP
+        size = max(ARM_END - start // ARM_GAP * ARM_GAP, 0)
+    return None if size is None else size // KIB * KIB
+
+
+def _between(target: Target, told: Told | None) -> int | None:
+    bounds = [told.number(name) if told else None for name in BOUNDS]
+    if None in bounds and variables.has(target, VARIABLES[0]):
+        bounds = [variables.unsigned_long(target, name) for name in VARIABLES]
+    start, end = bounds
+    return None if start is None or end is None else end - start & target.abi.address_mask
+
+
+def _x86_64(target: Target, told: Told | None) -> int:
+    deep = told.number(L5_ENABLED.strip("_")) if told else None
+    if deep is None:
+        deep = variables.unsigned(target, L5_ENABLED) if variables.has(target, L5_ENABLED) else 0
+    return VMALLOC[bool(deep)] - 1
 
 
 def direct_map(target: Target, machine: str) -> dict[str, int]:

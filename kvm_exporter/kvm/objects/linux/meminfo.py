@@ -108,7 +108,8 @@ class Meminfo:
     def fields(self) -> dict[str, int]:
         """Bytes by name; a field that cannot be had is absent, and counted."""
         pages = self._counted() | self._worked_out()
-        found = dict.fromkeys(ZEROS, 0) if self._values else {}
+        whole = "nr_free_pages" in self._values and "nr_file_pages" in self._values
+        found = dict.fromkeys(ZEROS, 0) if whole else {}
         found |= {name: count * self._page_size for name, count in pages.items()}
         kib = {name: self._values.get(counter) for name, counter in KIBIBYTES.items()}
         kib["Zswap"] = variables.known(self._target, "meminfo Zswap", self._zswap)
@@ -116,7 +117,7 @@ class Meminfo:
 
     def huge(self) -> Mapping[str, int]:
         """The HugePages_*, which are numbers of huge pages."""
-        return hugepages.numbers(self._pools)
+        return hugepages.numbers(self._pools or ())
 
     def _counted(self) -> dict[str, int]:
         """Fields that vmstat has."""
@@ -158,14 +159,15 @@ class Meminfo:
         return zswap.pool_bytes(self._target, self._page_size) // 1024
 
     @cached_property
-    def _pools(self) -> Sequence[Values]:
-        return variables.known(self._target, "hstates", lambda: hugepages.pools(self._target)) or ()
+    def _pools(self) -> Sequence[Values] | None:
+        """None, and counted, where they cannot be had."""
+        return variables.known(self._target, "hstates", partial(hugepages.pools, self._target))
 
     @cached_property
     def _swap(self) -> swapareas.Swap | None:
-        if not variables.has(self._target, "swap_info"):
-            return swapareas.Swap(0, 0)  # no CONFIG_SWAP
-        return variables.known(self._target, "swap_info", lambda: swapareas.totals(self._target))
+        if not swapareas.is_built_in(self._target):
+            return swapareas.Swap(0, 0)
+        return variables.known(self._target, "swap_info", partial(swapareas.totals, self._target))
 
     @cached_property
     def _block_devices(self) -> int:
@@ -202,19 +204,21 @@ class Meminfo:
         files = self._values.get("nr_file_pages")
         return None if files is None else max(files - self._swap_cache - self._block_devices, 0)
 
-    def commit_limit(self) -> int:
+    def commit_limit(self) -> int | None:
         """CommitLimit (vm_commit_limit() in mm/util.c)."""
         target = self._target
+        if self._pools is None or self._swap is None:
+            return None
         limit = variables.unsigned_long(target, "sysctl_overcommit_kbytes") * 1024
         if limit:
             limit //= self._page_size
         else:
             plain = self.total() - hugepages.size(self._pools)
             limit = plain * variables.integer(target, "sysctl_overcommit_ratio") // 100
-        return limit + (self._swap.total if self._swap else 0)
+        return limit + self._swap.total
 
     def committed(self) -> int:
-        """Committed_AS; exactly, which /proc does since 5.9 (4e2ee51e79ac)."""
+        """Committed_AS; exactly, which /proc does since 5.9 (4e2ee51e8251)."""
         address = self._target.address("vm_committed_as")
         return counters.exact(self._target, self._cpus, address)
 

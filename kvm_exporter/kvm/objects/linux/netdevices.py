@@ -10,7 +10,8 @@ from itertools import islice
 
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.objects.linux import lists
-from kvm_exporter.kvm.objects.linux.netstats import DEVICE, NetStats
+from kvm_exporter.kvm.objects.linux.netcounters import DEVICE
+from kvm_exporter.kvm.objects.linux.netstats import NetStats
 from kvm_exporter.kvm.objects.linux.percpu import PerCpu
 from kvm_exporter.kvm.objects.model import Interface
 from kvm_exporter.kvm.objects.structs import Struct, Values
@@ -28,7 +29,7 @@ def from_memory(target: Target, cpus: PerCpu) -> tuple[Interface, ...]:
     """
     head = target.address("init_net") + target.offset("struct net", "dev_base_head")
     target.pointer(head)
-    reader, stats = Struct(target, DEVICE, MEMBERS), NetStats(target, cpus)
+    reader, stats = Struct.whole(target, DEVICE, MEMBERS), NetStats(target, cpus)
     devices = islice(lists.ring(target, head, DEVICE, "dev_list"), MOST_DEVICES)
     found = ((device, reader.values(device)) for device in devices)
     return tuple(_interface(target, stats, device, row) for device, row in found if row)

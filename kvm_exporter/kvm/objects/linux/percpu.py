@@ -1,7 +1,8 @@
 """Which CPUs has a dead Linux, and where does each keep what is its own?
 
 1. CPU numbers are bits of __cpu_possible_mask and __cpu_online_mask, words of unsigned long, below
-   nr_cpu_ids (kernel/cpu.c, include/linux/cpumask.h).
+   nr_cpu_ids (kernel/cpu.c, include/linux/cpumask.h).  panic() takes the other CPUs offline when it
+   stops them (stop_this_cpu(), ipi_cpu_stop()), but leaves them in __cpu_active_mask.
 2. A per-CPU variable's symbol, like a pointer that alloc_percpu() gave, is the address of no CPU's
    copy: __per_cpu_offset[cpu] is the way to it (include/linux/percpu-defs.h).  That holds on
    x86_64, too, where the symbols counted from zero until 6.15 (9d7de2aa8b41).
@@ -21,6 +22,7 @@ from kvm_exporter.kvm.target import Target
 MOST_CPUS = 1 << 14
 """More than NR_CPUS of any kernel (8192)."""
 
+ACTIVE = "__cpu_active_mask"
 OFFSETS = "__per_cpu_offset"
 
 
@@ -33,12 +35,15 @@ class PerCpu:
     @cached_property
     def possible(self) -> Sequence[int]:
         """The CPUs that there could be, each of which has its copies; ascending."""
-        return self._mask("__cpu_possible_mask")
+        return _some(self._mask("__cpu_possible_mask"))
 
     @cached_property
     def online(self) -> Sequence[int]:
-        """The CPUs that run; ascending."""
-        return self._mask("__cpu_online_mask")
+        """The CPUs that run, or did when the kernel died; ascending."""
+        active: set[int] | None = None
+        if variables.has(self._target, ACTIVE):
+            active = variables.known(self._target, ACTIVE, lambda: self._mask(ACTIVE))
+        return _some(self._mask("__cpu_online_mask") | (active or set()))
 
     def address(self, base: int, cpu: int) -> int:
         """Where the copy of a CPU lies of what has the symbol, or the pointer, ``base``."""
@@ -66,21 +71,18 @@ class PerCpu:
         offsets = struct.unpack(f"{target.abi.order}{count}{target.abi.pointer}", table)
         return {cpu: offsets[cpu] for cpu in self.possible}
 
-    def _mask(self, name: str) -> Sequence[int]:
+    def _mask(self, name: str) -> set[int]:
         target = self._target
         if not variables.has(target, name):
             if variables.has(target, OFFSETS):
                 raise FormatError(f"the kernel has several CPUs, and no symbol {name}")
-            return (0,)
+            return {0}
         width = target.abi.pointer_size
         words = -(-self._limit // (8 * width))
         raw = target.read(target.address(name), words * width)
         values = struct.unpack(f"{target.abi.order}{words}{target.abi.pointer}", raw)
         bits = sum(word << at * 8 * width for at, word in enumerate(values))
-        found = tuple(cpu for cpu in range(self._limit) if bits >> cpu & 1)
-        if not found:
-            raise FormatError(f"{name}: this kernel has no CPU; its memory is damaged")
-        return found
+        return {cpu for cpu in range(self._limit) if bits >> cpu & 1}
 
     @cached_property
     def _limit(self) -> int:
@@ -95,3 +97,9 @@ class PerCpu:
     @property
     def _declared(self) -> int:
         return min(8 * self._target.view(0, "struct cpumask").size, MOST_CPUS)
+
+
+def _some(cpus: set[int]) -> Sequence[int]:
+    if not cpus:
+        raise FormatError("this kernel has no CPU; its memory is damaged")
+    return sorted(cpus)

@@ -49,7 +49,7 @@ class RssCounters:
         self._names: Sequence[str] = ("count",)
         self._decoder = struct.Struct(order + word.lower())
         if not target.has("struct mm_struct", "rss_stat.count"):
-            wanted = [name for name in ("count", "counters") if target.has(COUNTER, name)]
+            wanted = ["count", "counters"][: 1 + target.has(COUNTER, "counters")]
             found = layout(target.types, target.abi, COUNTER, wanted)
             if found.members["count"].code != "q" or found.members[wanted[-1]].code not in "qIQ":
                 raise TypeMissing(f"{COUNTER} has members of other types in this kernel")

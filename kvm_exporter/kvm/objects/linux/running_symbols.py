@@ -12,6 +12,7 @@ from functools import partial
 from kvm_exporter.kvm.live.kcore import Kcore
 from kvm_exporter.kvm.objects.linux.vmlinux import START
 from kvm_exporter.kvm.symbols.elfsymtab import ElfSymbols
+from kvm_exporter.kvm.symbols.exports import Exports
 from kvm_exporter.kvm.symbols.kallsyms import LinuxSymbols
 from kvm_exporter.kvm.symbols.kallsyms_reading import read_kallsyms
 from kvm_exporter.kvm.symbols.linux_modules import LinuxModules
@@ -38,6 +39,7 @@ def find_symbols(
         partial(read_kallsyms, memory, header.abi, info),
         tally,
         partial(vmlinux, info.symbol(START)),
+        Exports(memory, header.abi, info.symbol),
     )
     symbols.kernel.lookup([START])  # what hinders is told here
     target = Target(memory, symbols, types, header.abi, tally)

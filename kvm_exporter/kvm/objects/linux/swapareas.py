@@ -52,10 +52,15 @@ def from_memory(target: Target, page_size: int, path_of: FilePath) -> tuple[Swap
 
     Errors: TypeMissing, Fault, FormatError.
     """
-    if not variables.has(target, "swap_info"):
+    if not is_built_in(target):
         return ()
     used = (area for area in _areas(target) if area["flags"] & SWP_USED)
     return tuple(_device(target, area, page_size, path_of) for area in used)
+
+
+def is_built_in(target: Target) -> bool:
+    """Whether this kernel has CONFIG_SWAP."""
+    return variables.has(target, "swap_info", "si_swapinfo")
 
 
 def totals(target: Target) -> Swap:
@@ -107,7 +112,7 @@ def cached(target: Target) -> int:
 
     Errors: KvmError.
     """
-    if not variables.has(target, "swapper_spaces"):
+    if not is_built_in(target):
         return 0
     count = min(variables.unsigned(target, "nr_swapfiles"), MOST_AREAS)
     spaces, width = target.address("swapper_spaces"), target.abi.pointer_size

@@ -13,7 +13,8 @@ The strings are UTF-8, undecodable bytes as surrogates (os.fsencode gives them b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import cached_property
 
 from kvm_exporter.kvm.errors import Fault, FormatError, Unsupported
 from kvm_exporter.kvm.memory import Memory
@@ -22,13 +23,12 @@ from kvm_exporter.kvm.objects.linux.tasklist import TASK, TaskList
 from kvm_exporter.kvm.objects.linux.tasknames import PF_KTHREAD
 from kvm_exporter.kvm.objects.structs import Struct, Values
 from kvm_exporter.kvm.objects.vector import vector
+from kvm_exporter.kvm.tally import Tally
 from kvm_exporter.kvm.target import Target
 
 UserMemory = Callable[[int], Memory]
 """A process's own memory, by the kernel's address of its top page table.  Errors: Unsupported,
 Fault."""
-
-MM = "struct mm_struct"
 
 LONGEST = 64 << 20
 """Bytes of a vector: ten times what execve(2) takes (_STK_LIM / 4 * 3, fs/exec.c)."""
@@ -37,68 +37,85 @@ PAGE = 4096
 """Bytes read at once: what is before a page that is not there can still be read."""
 
 
-def arguments_from_memory(target: Target, user: UserMemory | None, pid: int) -> tuple[str, ...]:
-    """As args.arguments_from_live, of a dead kernel; ``user`` None: no process's memory is had.
+class Programs:
+    """What processes of ``target`` run; ``user`` None where their own memory cannot be read.
 
-    Errors: ProcessGone; Unsupported; Fault, counted, where the process's own memory is not in the
-    dump.
+    Errors: SymbolMissing and TypeMissing where the kernel does not tell where its processes are, or
+    what they look like.
     """
-    mm = _find(target, pid)
-    start, end = mm["arg_start"], mm["arg_end"]
-    if not mm["env_end"] or start >= end:
-        return ()
-    own = _Own(target, user, mm, pid)
-    if own.is_open(end):
-        most = mm["env_end"] if end == mm["env_start"] <= mm["env_end"] else end
-        return vector(own.title(start, most))
-    return vector(own.read(start, end))
+
+    def __init__(self, target: Target, user: UserMemory | None) -> None:
+        self._target = target
+        self._user = user
+        self._tasks = TaskList(target)
+        self._task = Struct(target, TASK, ("mm", "flags"))
+        members = ("pgd", "arg_start", "arg_end", "env_start", "env_end", "exe_file")
+        self._mm = Struct(target, "struct mm_struct", members)
+
+    def arguments(self, pid: int) -> tuple[str, ...]:
+        """As args.arguments_from_live, of a dead kernel.
+
+        Errors: ProcessGone; Unsupported; Fault, counted, where the process's own memory is not in
+        the dump.
+        """
+        mm = self._find(pid)
+        start, end = mm["arg_start"], mm["arg_end"]
+        if not mm["env_end"] or start >= end:
+            return ()
+        own = self._own(mm, pid)
+        if own.is_open(end):
+            most = mm["env_end"] if end == mm["env_start"] <= mm["env_end"] else end
+            return vector(own.title(start, most))
+        return vector(own.read(start, end))
+
+    def environment(self, pid: int) -> tuple[str, ...]:
+        """As args.environment_from_live, of a dead kernel.  Errors: as ``arguments``."""
+        mm = self._find(pid)
+        start, end = mm["env_start"], mm["env_end"]
+        if not end or start >= end:
+            return ()
+        found = vector(self._own(mm, pid).read(start, end))
+        return tuple(string for string in found if string)
+
+    def executable(self, pid: int) -> str | None:
+        """As args.executable_from_live, of a dead kernel.
+
+        Errors: ProcessGone; KvmError where the kernel does not tell what its files are called.
+        """
+        file = self._find(pid)["exe_file"]
+        return self._paths.of_file(file) if file else None
+
+    @cached_property
+    def _paths(self) -> Paths:
+        return Paths(self._target)
+
+    def _find(self, pid: int) -> Values:
+        """The struct mm_struct of a process or thread: zeros where it has none."""
+        task = _whole(self._task, self._tasks.find(pid).address)
+        if not task["mm"] or task["flags"] & PF_KTHREAD:
+            return Values()
+        return _whole(self._mm, task["mm"])
+
+    def _own(self, mm: Values, pid: int) -> _Own:
+        if self._user is None:
+            raise Unsupported("processes' own memory cannot be read in this dump")
+        return _Own(self._user(mm["pgd"]), self._target.tally, pid)
 
 
-def environment_from_memory(target: Target, user: UserMemory | None, pid: int) -> tuple[str, ...]:
-    """As args.environment_from_live, of a dead kernel.  Errors: as ``arguments_from_memory``."""
-    mm = _find(target, pid)
-    start, end = mm["env_start"], mm["env_end"]
-    if not end or start >= end:
-        return ()
-    data = _Own(target, user, mm, pid).read(start, end)
-    return tuple(string for string in vector(data) if string)
-
-
-def executable_from_memory(target: Target, pid: int) -> str | None:
-    """As args.executable_from_live, of a dead kernel.
-
-    Errors: ProcessGone; KvmError where the kernel does not tell what its files are called.
-    """
-    file = _find(target, pid)["exe_file"]
-    return Paths(target).of_file(file) if file else None
-
-
-def _find(target: Target, pid: int) -> Values:
-    """The struct mm_struct of the process, or thread, of that number: zeros where it has none."""
-    at = TaskList(target).find(pid).address
-    task = _whole(target, TASK, ("mm", "flags"), at)
-    if not task["mm"] or task["flags"] & PF_KTHREAD:
-        return Values()
-    members = ("pgd", "arg_start", "arg_end", "env_start", "env_end", "exe_file")
-    return _whole(target, MM, members, task["mm"])
-
-
-def _whole(target: Target, struct: str, members: Sequence[str], at: int) -> Values:
-    found = Struct(target, struct, members).values(at)
+def _whole(struct: Struct, at: int) -> Values:
+    found = struct.values(at)
     if found is None:
-        raise Fault(at, f"{struct} cannot be read")
+        raise Fault(at, "a process cannot be read")
     return found
 
 
 class _Own:
     """A process's own memory."""
 
-    def __init__(self, target: Target, user: UserMemory | None, mm: Values, pid: int) -> None:
-        if user is None:
-            raise Unsupported("processes' own memory cannot be read in this dump")
-        self._tally = target.tally
+    def __init__(self, memory: Memory, tally: Tally, pid: int) -> None:
+        self._memory = memory
+        self._tally = tally
         self._pid = pid
-        self._memory = user(mm["pgd"])
 
     def is_open(self, end: int) -> bool:
         """Whether the last byte before ``end`` is there, and no NUL."""
@@ -131,5 +148,6 @@ class _Own:
         return b"".join(parts)
 
     def _missing(self, fault: Fault) -> Fault:
-        reason = f"process {self._pid} has its own memory there, which is not in this dump: {fault}"
+        _, _, why = str(fault).partition(": ")
+        reason = f"process {self._pid} has its own memory there, which is not in this dump: {why}"
         return type(fault)(fault.address, reason, fault.level)

@@ -18,6 +18,7 @@ from kvm_exporter.kvm.objects.linux.pids import Pids
 from kvm_exporter.kvm.objects.linux.rss import Pages, RssCounters
 from kvm_exporter.kvm.objects.linux.tasknames import PF_KTHREAD, TaskNames
 from kvm_exporter.kvm.objects.linux.tasktime import Times, adjusted, seconds
+from kvm_exporter.kvm.objects.linux.wchan import WaitChannels
 from kvm_exporter.kvm.objects.model import Namespaces
 from kvm_exporter.kvm.target import Target
 
@@ -79,6 +80,11 @@ class Machine:
     def cgroups(self) -> Cgroups | None:
         """Its control groups."""
         return self._part(Cgroups, "struct css_set")
+
+    @cached_property
+    def channels(self) -> WaitChannels | None:
+        """Where its tasks sleep."""
+        return self._part(WaitChannels, "kernel stack")
 
     def _part(self, part: Callable[[Target], Part], source: str) -> Part | None:
         """None, and counted, where this kernel does not tell enough for it."""
@@ -186,6 +192,11 @@ def start(machine: Machine, since_boot: int) -> float | None:
 def groups(machine: Machine, info: int) -> tuple[int, ...] | None:
     """The supplementary groups."""
     return machine.groups(info)
+
+
+def wait_channel(machine: Machine, task: int, state: int, on_queue: int, stack: int) -> str | None:
+    """The function that it sleeps in."""
+    return machine.channels.of(task, state, on_queue, stack) if machine.channels else None
 
 
 def cgroup(machine: Machine, css_set: int, flags: int) -> str | None:

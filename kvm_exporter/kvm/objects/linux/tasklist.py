@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
-from kvm_exporter.kvm.errors import Fault, KvmError, ProcessGone, TypeMissing
+from kvm_exporter.kvm.errors import Fault, KvmError, ProcessGone
 from kvm_exporter.kvm.objects.linux.idr import Idr
 from kvm_exporter.kvm.objects.structs import Struct
 from kvm_exporter.kvm.target import Target
@@ -46,21 +46,21 @@ class TaskList:
         self._target = target
         target.types.find(TASK)  # which tells best why there are no types at all
         members = ("tasks.next", "thread_node.next", "pid", "tgid", "signal")
-        self._task = Struct(target, TASK, members)
-        if self._task.names != members:
-            raise TypeMissing(f"{TASK} has not {', '.join(members)} in this kernel")
+        self._task = Struct.whole(target, TASK, members)
         self._tasks = target.offset(TASK, "tasks")
         self._thread = target.offset(TASK, "thread_node")
         self._threads = target.offset("struct signal_struct", "thread_head")
         self._first = target.address("init_task")
 
     def processes(self) -> list[Task]:
-        """The first thread of each process."""
+        """The first thread of each process; Fault where not one of them is to be found."""
         found: dict[int, Task] = {}
-        whole = self._follow(self._first + self._tasks, self._tasks, 0, found)
-        if not whole:
+        damage = self._follow(self._first + self._tasks, self._tasks, 0, found)
+        if damage:
             lost = (one for one in self._by_pid if one.pid == one.tgid)
             found |= {one.address: one for one in lost}
+            if not found:
+                raise damage
         return sorted(found.values())
 
     def threads(self, process: Task) -> list[Task]:
@@ -68,13 +68,14 @@ class TaskList:
         if process.last:
             return [process]
         found = {process.address: process}
+        damage: KvmError | None
         try:
             row = self._task.values(process.address)
             signal = row["signal"] if row else 0
-            whole = self._follow(signal + self._threads, self._thread, process.tgid, found)
-        except KvmError:
-            whole = False
-        if not whole:
+            damage = self._follow(signal + self._threads, self._thread, process.tgid, found)
+        except KvmError as error:
+            damage = error
+        if damage:
             lost = (one for one in self._by_pid if one.tgid == process.tgid)
             found |= {one.address: one for one in lost}
         return sorted(found.values())
@@ -94,8 +95,8 @@ class TaskList:
             return None
         return found if found and found.pid == pid else None
 
-    def _follow(self, head: int, member: int, tgid: int, found: dict[int, Task]) -> bool:
-        """Add a list's tasks, of process ``tgid`` (0: all first threads); whether it is whole."""
+    def _follow(self, head: int, member: int, tgid: int, found: dict[int, Task]) -> Fault | None:
+        """Add a list's tasks, of process ``tgid`` (0: all first threads); where it is damaged."""
         after = 0 if member == self._tasks else 1
         mask = self._target.abi.address_mask
         seen: set[int] = set()
@@ -109,10 +110,10 @@ class TaskList:
                 seen.add(address)
                 found[address] = self._task_of(address, row)
                 node = row[after]
-        except Fault:
+        except Fault as fault:
             self._target.tally.add(TASK, None)
-            return False
-        return True
+            return fault
+        return None
 
     def _read(self, address: int) -> tuple[int, ...] | None:
         """The members; None of what cannot be a task."""

@@ -40,6 +40,7 @@ RULES: Rules = {
     "involuntary_switches": "task.nivcsw",
     "threads": "signal.nr_threads",
     "start_seconds": rule(fill.start, "task.start_boottime"),
+    "wait_channel": rule(fill.wait_channel, "task.address task.__state task.on_rq task.stack"),
     # credentials
     "ruid": "cred.uid.val",
     "uid": "cred.euid.val",
@@ -130,7 +131,7 @@ def rules(target: Target, *, threads: bool) -> Rules:
     own: dict[str, str | Rule] = {
         **RULES,
         **(THREAD_RULES if threads else {}),
-        "namespaces": _namespaces(target),
+        **_namespaces(target),
     }
     for (struct, member), processes, of_threads in UNLESS:
         if not target.has(struct, member):
@@ -164,10 +165,11 @@ def _parents(own: Rules, name: str) -> Collection[str]:
     return (name.replace("threads.", "task."),) if name.startswith("threads.") else ()
 
 
-def _namespaces(target: Target) -> Rule:
-    """The namespaces that this kernel has."""
+def _namespaces(target: Target) -> Rules:
+    """The rule of the namespaces that this kernel has; none where it has none."""
     names = [name for name in Namespaces._fields if _has_namespace(target, name)]
-    return Rule(partial(fill.namespaces, names), tuple(f"ns_{name}.ns.inum" for name in names))
+    columns = tuple(f"ns_{name}.ns.inum" for name in names)
+    return {"namespaces": Rule(partial(fill.namespaces, names), columns)} if names else {}
 
 
 def _has_namespace(target: Target, name: str) -> bool:

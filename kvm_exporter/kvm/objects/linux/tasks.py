@@ -39,9 +39,9 @@ def from_memory(
     kernel does not tell where its processes are, or what they look like.
     """
     tasks = TaskList(target)
+    reader = TaskReader(target, tasks, page_size, boot_seconds, choice)
     some = _process(tasks, choice.arg) if choice.op == ProcOp.PID else tasks.processes()
     found = chain.from_iterable(map(tasks.threads, some)) if choice.threads else some
-    reader = TaskReader(target, tasks, page_size, boot_seconds, choice)
     return filter(choice.has, reader.read(found))
 
 
@@ -55,13 +55,13 @@ def _process(tasks: TaskList, pid: int) -> list[Task]:
 
 
 class TaskReader:
-    """Reads tasks into Process values with the fields of ``choice``."""
+    """Reads tasks into Process values with the fields of ``choice``, and their numbers."""
 
     def __init__(
         self, target: Target, tasks: TaskList, page_size: int, boot: float | None, choice: Choice
     ) -> None:
         self._list = tasks
-        self._fields = choice.names()
+        self._fields = choice.names() | {"pid"} | ({"tid"} if choice.threads else set())
         self._rules = rules(target, threads=choice.threads)
         wanted = needed(self._rules, self._fields)
         members = [one for one in MEMBERS if f"task.{column_of(one)}" in wanted]
@@ -102,6 +102,8 @@ class TaskReader:
     def _sums(self, tasks: Sequence[Task], columns: Columns) -> dict[str, Column]:
         """The sums over the threads of each process; None where one could not be read."""
         names = self._summed.names
+        if not names:
+            return {}
         own = zip(*(columns[f"task.{name}"] for name in names), strict=True)
         rows = [row if task.last else self._sum(task) for task, row in zip(tasks, own, strict=True)]
         return table("threads", names, rows)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from kvm_exporter.kvm.objects.sources import Source
 
 TASK = (
-    *("__state|state", "exit_state", "flags", "comm[]", "stack"),
+    *("__state|state", "exit_state", "flags", "comm[]", "stack", "on_rq"),
     *("prio", "static_prio", "ptrace", "thread_info.cpu|cpu"),
     *("real_parent", "parent", "group_leader", "signal", "mm", "files", "nsproxy", "cgroups"),
     *("real_cred", "thread_pid", "pids[]", "worker_private|set_child_tid"),

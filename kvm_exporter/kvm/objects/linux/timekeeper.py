@@ -1,7 +1,8 @@
 """What time is it in a dead Linux?  struct timekeeper, as it was when it was last wound.
 
-1. Since 6.13 the clock is in a struct tk_data, tk_core; since 6.17 the first one of several,
-   timekeeper_data.  Before, what surrounds it has no name, but shadow_timekeeper is a copy of it.
+1. The clock is in tk_core, behind its sequence counter, since 6.17 in the first one of several,
+   timekeeper_data.  What surrounds it got a name later (struct tk_data); else it lies at the next
+   multiple of 8 or, on i386, of 4.  Until 6.12 shadow_timekeeper is a copy of it.
 2. Monotonic time is tkr_mono.base and xtime_nsec >> shift; what the clock's counter went on since
    is not known of a dead machine: a tick at most while any CPU is busy (ktime_get()).
 3. offs_real and offs_boot lead from monotonic time to Unix time and to the time since boot, in
@@ -23,6 +24,11 @@ TIMEKEEPER = "struct timekeeper"
 MEMBERS = ("tkr_mono.base", "tkr_mono.xtime_nsec", "tkr_mono.shift", "offs_real", "offs_boot")
 
 SECOND = 1_000_000_000
+SHADOW, SEQUENCE = "shadow_timekeeper", "seqcount_raw_spinlock_t"
+
+LARGEST_SHIFT = 32
+"""Of a clock source (clocks_calc_mult_shift() in kernel/time/clocksource.c)."""
+
 CENTURIES = 1 << 63
 """A time beyond this is damage (ktime_t has 63 bits)."""
 
@@ -38,18 +44,29 @@ class Clock(NamedTuple):
 
 def read_clock(target: Target) -> Clock:
     """The time of the kernel's last tick.  Errors: KvmError."""
-    base, fraction, shift, real, asleep = read_numbers(
-        target, TIMEKEEPER, MEMBERS, _timekeeper(target)
-    )
-    monotonic = base + (fraction >> min(shift, 63))
+    clocks = (_clock(target, at) for at in _timekeepers(target))
+    found = next((clock for clock in clocks if clock), None)
+    if found is None:
+        raise FormatError(f"{TIMEKEEPER}: its times cannot be; it is damaged")
+    return found
+
+
+def _clock(target: Target, at: int) -> Clock | None:
+    """None where it cannot be one."""
+    base, fraction, shift, real, asleep = read_numbers(target, TIMEKEEPER, MEMBERS, at)
+    if not 0 < shift <= LARGEST_SHIFT:
+        return None
+    monotonic = base + (fraction >> shift)
     clock = Clock(monotonic, monotonic + asleep, real - asleep, monotonic + real)
-    if not all(0 <= time < CENTURIES for time in clock):
-        raise FormatError(f"{TIMEKEEPER}: times of {clock}; it is damaged")
-    return clock
+    return clock if all(0 <= time < CENTURIES for time in clock) else None
 
 
-def _timekeeper(target: Target) -> int:
+def _timekeepers(target: Target) -> list[int]:
+    """Where it may be (rule 1)."""
+    if variables.has(target, SHADOW):
+        return [target.address(SHADOW)]
+    core = variables.find(target, "timekeeper_data", "tk_core")
     if target.has("struct tk_data", "timekeeper"):
-        core = variables.find(target, "timekeeper_data", "tk_core")
-        return core + target.offset("struct tk_data", "timekeeper")
-    return target.address("shadow_timekeeper")
+        return [core + target.offset("struct tk_data", "timekeeper")]
+    counter = target.view(0, SEQUENCE).size
+    return [core + -(-counter // alignment) * alignment for alignment in (8, 4)]

@@ -1,4 +1,8 @@
-"""How are a dead Linux's plain variables read?  By name; their types are in no type information."""
+"""How are a dead Linux's plain variables read?  By name; their types are in no type information.
+
+Kernels without CONFIG_KALLSYMS_ALL tell the names of their functions, but of few variables: that a
+variable is not to be found does not mean that its kernel has none.  Functions tell what it has.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +25,9 @@ def find(target: Target, *names: str) -> int:
     raise SymbolMissing(f"the kernel has no symbol {' or '.join(names)}")
 
 
-def has(target: Target, name: str) -> bool:
-    """Whether there is such a variable."""
-    return target.symbols.lookup((name,))[0] is not None
+def has(target: Target, *names: str) -> bool:
+    """Whether any of these variables or functions is there."""
+    return any(target.symbols.lookup(names))
 
 
 def integer(target: Target, *names: str) -> int:

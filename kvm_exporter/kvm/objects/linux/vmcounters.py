@@ -1,13 +1,13 @@
-"""What would /proc/vmstat say of a dead Linux?  Its names and its numbers, out of memory.
+"""What would /proc/vmstat say of a dead Linux?  Its numbers, out of memory.
 
-1. vmstat_text has the names, in this order: of a zone's pages, of a node's NUMA events (only with
-   CONFIG_NUMA), of a node's pages, of some limits, of events, whose first one is ``pgpgin``
-   (vmstat_start() in mm/vmstat.c).  How many there are of each, arrays of the structs tell.
+1. How many counters there are of each kind, arrays of the structs tell (vmstat_start() in
+   mm/vmstat.c).
 2. Pages are what the CPUs have handed in (vm_zone_stat, vm_node_stat), never below zero; what a CPU
    has of its own yet, up to its threshold, /proc leaves out, too.
 3. NUMA events: since 5.14 (f19298b9516c) what each zone's CPUs have of their own is added to
    vm_numa_event; before, vm_numa_stat alone.
-4. Events are each online CPU's, added up; pgpgin and pgpgout are sectors, told as KiB.
+4. Events are each CPU's, added up; pgpgin and pgpgout are sectors, told as KiB.  A CPU that went
+   offline has left none of its own; one that panic() stopped has, though it is offline.
 5. Huge pages are told as such, but since 5.12 (69473e5de873) counted in pages.  That is to be seen
    by nr_swapcached, which came with 5.12, too.
 """
@@ -15,16 +15,18 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from kvm_exporter.kvm.errors import FormatError, TypeMissing
+from kvm_exporter.kvm.objects.linux import variables
 from kvm_exporter.kvm.objects.linux.percpu import PerCpu
+from kvm_exporter.kvm.objects.linux.vmnames import Counts, read_names
 from kvm_exporter.kvm.objects.linux.zones import Zones
 from kvm_exporter.kvm.target import Target
 from kvm_exporter.kvm.types.flatten import composite, member
 from kvm_exporter.kvm.types.model import Array, resolve
 
-FIRST_EVENT = "pgpgin"
 IN_SECTORS = frozenset({"pgpgin", "pgpgout"})
 
 HUGE = frozenset(
@@ -42,14 +44,14 @@ IN_PAGES = "nr_swapcached"
 """What a kernel has that counts huge pages in pages."""
 
 ZEROS = ("nr_unstable",)
-LONGEST_NAME = 64
 MOST = 1 << 10
 """Items of a kind at most; there are about 100 events."""
 
-MOST_LIMITS = 16
-"""Between the nodes' pages and the events: 2, since 6.11 4."""
+ZONE_STAT, NODE = "struct per_cpu_zonestat", "struct pglist_data"
+EVENT_STATE = "struct vm_event_state"
 
-ZONE_STAT, EVENT_STATE = "struct per_cpu_zonestat", "struct vm_event_state"
+NUMA_ARRAYS = {ZONE_STAT: "vm_numa_event", "struct zone": "vm_numa_stat"}
+"""Struct → its array of NUMA events (rule 3); a kernel without CONFIG_NUMA has neither."""
 
 
 def told(values: Mapping[str, int], huge: int) -> dict[str, int]:
@@ -78,61 +80,60 @@ class VmCounters:
         self._zones = zones
 
     def read(self) -> dict[str, int]:
-        """Pages, NUMA events and events by name, without the limits; no page is a huge one."""
-        pages = self._pages("vm_zone_stat", "struct zone") + self._numa()
-        pages += self._pages("vm_node_stat", "struct pglist_data")
-        names = self._names(len(pages))
-        first = names.index(FIRST_EVENT, len(pages))
-        events = zip(names[first:], self._events(), strict=True)
-        found = dict(zip(names, pages, strict=False))
-        found |= {name: n // 2 if name in IN_SECTORS else n for name, n in events}
-        found.pop("", None)  # nr_indirectly_reclaimable of 4.17 to 4.19 has no name
-        return found
+        """Pages, NUMA events and events by name, without the limits; no page is a huge one.
 
-    def _pages(self, name: str, struct_: str) -> list[int]:
-        count = _count(self._target, struct_, "vm_stat")
+        What of these four cannot be had is absent, and counted.
+        """
+        counts = self._counts()
+        names = read_names(self._target, counts)
+        numa, node = counts.zone, counts.zone + counts.numa
+        groups: list[tuple[str, list[str], Callable[[], list[int]]]] = [
+            ("vm_zone_stat", names.pages[:numa], partial(self._pages, "vm_zone_stat", counts.zone)),
+            ("vm_numa_event", names.pages[numa:node], partial(self._numa, counts.numa)),
+            ("vm_node_stat", names.pages[node:], partial(self._pages, "vm_node_stat", counts.node)),
+            ("vm_event_states", names.events, partial(self._events, counts.events)),
+        ]
+        found: dict[str, int] = {}
+        for what, some, read in groups:
+            values = variables.known(self._target, what, read)
+            found |= zip(some, values or (), strict=values is not None)
+        found.pop("", None)  # nr_indirectly_reclaimable of 4.17 to 4.19 has no name
+        return {name: n // 2 if name in IN_SECTORS else n for name, n in found.items()}
+
+    def _counts(self) -> Counts:
+        """How many of each kind this kernel has (rule 1)."""
+        target = self._target
+        numa = 0
+        for struct_, array in NUMA_ARRAYS.items():
+            numa = numa or (_count(target, struct_, array) if target.has(struct_, array) else 0)
+        zone, node = (_count(target, name, "vm_stat") for name in ("struct zone", NODE))
+        return Counts(zone, numa, node, _count(target, EVENT_STATE, "event"))
+
+    def _pages(self, name: str, count: int) -> list[int]:
         return [max(value, 0) for value in self._longs(self._target.address(name), count)]
 
-    def _numa(self) -> list[int]:
+    def _numa(self, count: int) -> list[int]:
         target = self._target
-        if target.has(ZONE_STAT, "vm_numa_event"):
-            count = _count(target, ZONE_STAT, "vm_numa_event")
-            handed_in = self._longs(target.address("vm_numa_event"), count)
-            return _columns([handed_in, *self._own_numa(count)])
-        if target.has("struct zone", "vm_numa_stat"):
-            count = _count(target, "struct zone", "vm_numa_stat")
+        if not count:
+            return []
+        if not target.has(ZONE_STAT, NUMA_ARRAYS[ZONE_STAT]):
             return self._longs(target.address("vm_numa_stat"), count)
-        return []
+        handed_in = self._longs(target.address("vm_numa_event"), count)
+        return _columns([handed_in, *self._own_numa(count)])
 
     def _own_numa(self, count: int) -> Iterator[list[int]]:
         """What each CPU has of its own, of every zone with memory."""
-        at = self._target.offset(ZONE_STAT, "vm_numa_event")
+        at = self._target.offset(ZONE_STAT, NUMA_ARRAYS[ZONE_STAT])
         for zone in self._zones.populated:
             base = int(zone["per_cpu_zonestats"])
-            for cpu in self._cpus.online:
+            for cpu in self._cpus.possible:
                 yield self._longs(self._cpus.address(base, cpu) + at, count)
 
-    def _events(self) -> list[int]:
+    def _events(self, count: int) -> list[int]:
         target = self._target
-        base, count = target.address("vm_event_states"), _count(target, EVENT_STATE, "event")
-        own = [self._longs(self._cpus.address(base, cpu), count) for cpu in self._cpus.online]
+        base = target.address("vm_event_states")
+        own = [self._longs(self._cpus.address(base, cpu), count) for cpu in self._cpus.possible]
         return [total & target.abi.address_mask for total in _columns(own)]
-
-    def _names(self, before: int) -> list[str]:
-        """All names; ``before`` of them come before the limits."""
-        target = self._target
-        table, width = target.address("vmstat_text"), target.abi.pointer_size
-        most = before + MOST_LIMITS
-        names: list[str] = []
-        while FIRST_EVENT not in names[before:]:
-            if len(names) >= most:
-                raise FormatError(f"vmstat_text: no {FIRST_EVENT} among {most} names")
-            names.append(self._name(table + width * len(names)))
-        end = len(names) - 1 + _count(target, EVENT_STATE, "event")
-        return names + [self._name(table + width * at) for at in range(len(names), end)]
-
-    def _name(self, pointer: int) -> str:
-        return self._target.string(self._target.pointer(pointer), LONGEST_NAME)
 
     def _longs(self, address: int, count: int) -> list[int]:
         target = self._target

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 from fakes.damage import EXTREMES, bounded, damaged, retyped, shuffled, words
-from fakes.world import UserMemory
+from fakes.world import UserMemory, WorldTypes
 from forge import cdecl
 from forge.linux_structs import MODERN, OLD
 from forge.linux_tasks import PF_KTHREAD, PF_WQ_WORKER, Tasks
@@ -15,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvm_exporter.kvm.errors import KvmError
-from kvm_exporter.kvm.objects.linux import taskargs, taskfiles, tasks
+from kvm_exporter.kvm.objects.linux import taskfiles, tasks
 from kvm_exporter.kvm.objects.linux.procs import Choice
+from kvm_exporter.kvm.objects.linux.taskargs import Programs
 from kvm_exporter.kvm.objects.model import ProcOp
 from kvm_exporter.kvm.target import Target
+from kvm_exporter.kvm.types import model
 
 
 def population(kernel: str, abi: cdecl.Abi) -> Tasks:
@@ -58,9 +60,9 @@ def everything(dead: Target) -> None:
         lambda: list(tasks.from_memory(dead, 4096, None, Choice(threads=True))),
         lambda: list(tasks.from_memory(dead, 4096, 1.0, Choice(op=ProcOp.PID, arg=3))),
         lambda: list(taskfiles.from_memory(dead, None)),
-        lambda: taskargs.arguments_from_memory(dead, lambda _: UserMemory({}, 4096), 3),
-        lambda: taskargs.environment_from_memory(dead, lambda _: UserMemory({}, 4096), 103),
-        lambda: taskargs.executable_from_memory(dead, 3),
+        lambda: Programs(dead, lambda _: UserMemory({}, 4096)).arguments(3),
+        lambda: Programs(dead, lambda _: UserMemory({}, 4096)).environment(103),
+        lambda: Programs(dead, None).executable(3),
     ):
         with suppress(KvmError):
             question()
@@ -79,7 +81,7 @@ def test_an_undamaged_world_is_told(key: tuple[str, str]) -> None:
     dead = bounded(WORLDS[key].world)
     assert len(list(tasks.from_memory(dead, 4096, 1.0, Choice(threads=True)))) == 10
     assert len(list(taskfiles.from_memory(dead, None))) == 8
-    assert taskargs.executable_from_memory(dead, 3) == "/etc/passwd"
+    assert Programs(dead, None).executable(3) == "/etc/passwd"
     assert dead.tally.counts() == {}
 
 
@@ -119,6 +121,43 @@ def test_members_of_other_types(kernel: str, seed: int) -> None:
     dead = bounded(population(kernel, cdecl.AMD64).world)
     dead.types._c = cdecl.Declarations(retyped(kernel, KINDS, {"pid", "tgid"}, seed))
     everything(dead)
+
+
+class Without(WorldTypes):
+    """Types of which no struct has a member of that name."""
+
+    def __init__(self, declarations: cdecl.Declarations, member: str) -> None:
+        super().__init__(declarations)
+        self._member = member
+
+    def _composite(self, type_: cdecl.Struct) -> model.Type:
+        found = super()._composite(type_)
+        if not isinstance(found, model.Composite):
+            return found
+        kept = tuple(one for one in found.members if one.name != self._member)
+        return model.Composite(found.kind, found.name, found.size, kept)
+
+
+MEMBERS = sorted(
+    {
+        one.name
+        for made in WORLDS["modern", "<"].world.c.structs.values()
+        for one in made.fields or ()
+    }
+)
+
+
+def test_kernels_without_some_member() -> None:
+    """Whichever a kernel has not, there are rows or a KvmError, whatever is asked for."""
+    people = WORLDS["modern", "<"]
+    for member in MEMBERS:
+        dead = bounded(people.world)
+        dead.types = Without(people.world.c, member)
+        for fields in (None, ("namespaces", "read_bytes"), ("user_seconds",)):
+            with suppress(KvmError):
+                list(tasks.from_memory(dead, 4096, 1.0, Choice(fields)))
+        with suppress(KvmError):
+            list(taskfiles.from_memory(dead, 3))
 
 
 @pytest.mark.parametrize("size", ["[70000]", "[9999999999]", "[99999999999999999999]"])

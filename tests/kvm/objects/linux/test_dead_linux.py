@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 from fakes.world import target
-from forge import cdecl, linux_network, linux_system_world
+from forge import cdecl, linux_system_world
 from forge.linux_paths import MOUNTS
 from forge.linux_system_world import (
     BOOKED,
@@ -28,6 +28,7 @@ from forge.world import World
 
 from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.arch import Arch
+from kvm_exporter.kvm.objects.linux import vmnames
 from kvm_exporter.kvm.objects.linux.dead import LinuxDead
 from kvm_exporter.kvm.objects.linux.told import Told
 from kvm_exporter.kvm.objects.model import (
@@ -120,6 +121,20 @@ def test_the_sum_of_cpu_times_counts_cpus_that_are_offline(world: World) -> None
     assert (total.idle, total.iowait) == (70.0 + 6.0 + 85.25, 17.0 + 7.0 + 8.0)
 
 
+def test_cpus_that_a_panic_stopped_had_been_running(world: World) -> None:
+    """They are offline, but still active."""
+    mask = next(one.address for one in world.symbols if one.name == "__cpu_online_mask")
+    before = world.read(mask, world.abi.pointer)
+    last = next(one.address for one in world.symbols if one.name == "__cpu_active_mask")
+    active = world.read(last, 16)
+    world.write(mask, world.number(1, world.abi.pointer) + bytes(16 - world.abi.pointer))
+    try:
+        assert [times.cpu for times in dead(world).cpu_times_per_cpu()] == [0, 34]
+    finally:
+        world.write(mask, active)
+    assert before == active[: len(before)]
+
+
 def test_a_kernel_that_always_ticks_has_its_idle_time_with_the_others(world: World) -> None:
     """With tick_nohz_active 0."""
     tickless = next(one.address for one in world.symbols if one.name == "tick_nohz_active")
@@ -171,6 +186,32 @@ def test_vmstat_has_every_name_with_its_number(world: World) -> None:
     assert {name: found[name] for name in found.keys() - pools} == expected
 
 
+def test_enums_tell_the_names_where_the_texts_are_not_to_be_found() -> None:
+    """A kernel without vmstat_text among its symbols."""
+    world = linux_system_world.modern()
+    whole = dead(world).memory()
+    world.symbols = [one for one in world.symbols if one.name != "vmstat_text"]
+    tally = Tally()
+    assert dead(world, tally).memory() == whole
+    assert tally.counts() == {}
+
+
+ENUM_NAMES = {
+    "PGSCAN_SKIP_DMA32": "pgskip_dma32",
+    "UNEVICTABLE_PGCULLED": "unevictable_pgs_culled",
+    "KCOMPACTD_WAKE": "compact_daemon_wake",
+    "PGSCAN_ZONE_RECLAIM_FAILED": "zone_reclaim_failed",
+    "THP_FAULT_ALLOC": "thp_fault_alloc",
+    "NR_SHMEM_THPS": "nr_shmem_hugepages",
+}
+
+
+@pytest.mark.parametrize("name", ENUM_NAMES)
+def test_enums_names_are_told_in_vmstat_s_words(name: str) -> None:
+    """By their beginning, as a whole, or in small letters."""
+    assert vmnames._told(name.lower()) == ENUM_NAMES[name]
+
+
 def test_events_rise_and_levels_can_fall(world: World) -> None:
     """As of a live kernel."""
     memory = dead(world).memory()
@@ -208,7 +249,7 @@ MEMINFO = {
     "NFS_Unstable": 0,
     "VmallocChunk": 0,
 }
-"""Pages of both kernels, that of Committed_AS without the CPU that is offline."""
+"""Pages of both kernels."""
 
 
 def test_meminfo_is_worked_out_as_the_kernel_does(world: World) -> None:
@@ -289,6 +330,30 @@ def test_the_time_asleep_counts_and_who_lives_has_not_died(world: World) -> None
     assert dead(world).life() == Life(1699999995.0, 105.25)
 
 
+NAMELESS = """
+typedef unsigned long long u64; typedef long long s64; typedef unsigned int u32;
+typedef struct { u32 sequence; } seqcount_raw_spinlock_t;
+struct tk_read_base { void *clock; u64 mask; u32 mult; u32 shift; u64 xtime_nsec; s64 base; };
+struct timekeeper { struct tk_read_base tkr_mono; s64 offs_real; s64 offs_boot; };
+struct around {
+    seqcount_raw_spinlock_t seq; struct timekeeper timekeeper; struct timekeeper shadow;
+};
+"""
+
+
+@pytest.mark.parametrize("abi", ABIS.values(), ids=ABIS)
+def test_a_clock_in_a_struct_without_a_name_is_where_its_alignment_puts_it(
+    abi: cdecl.Abi,
+) -> None:
+    """As from 6.13 on, until the struct got a name."""
+    world = World(NAMELESS, abi)
+    values = {"tkr_mono.mult": 0x7FFFFFFF, "tkr_mono.shift": 24, "tkr_mono.base": 7 * 10**9}
+    values |= {"tkr_mono.xtime_nsec": 10**7 << 24, "offs_real": 10**18, "offs_boot": 10**9}
+    inner = {f"timekeeper.{path}": value for path, value in values.items()}
+    world.define("tk_core", "struct around", inner | {"seq.sequence": 4})
+    assert dead(world).life() == Life(999999999.0, 8.01)
+
+
 class Vmcoreinfo:
     """What a kernel says of itself, as far as it is asked here."""
 
@@ -335,7 +400,7 @@ def test_mounts_are_those_that_process_1_can_reach(world: World) -> None:
 
 def test_interfaces_are_counted_as_their_drivers_do(world: World) -> None:
     """Each way of counting; only the counters of a driver that is not known are absent."""
-    lo, eth0, tun0, vnet0, odd0 = dead(world).interfaces()
+    lo, eth0, tun0, vnet0, odd0, vlan5, v0, v1 = dead(world).interfaces()
     nothing = dict.fromkeys(("rx_errors", "tx_errors", "rx_dropped", "tx_dropped"), 0)
     nothing |= {"multicast_received": 0, "collisions": 0}
     both = {"rx_packets": 4, "tx_packets": 4, "rx_bytes": 2**33 + 10, "tx_bytes": 2**33 + 10}
@@ -354,7 +419,17 @@ def test_interfaces_are_counted_as_their_drivers_do(world: World) -> None:
         "vnet0", 4, mtu=1504, **nothing | ways | {"rx_dropped": 1, "tx_errors": 4}
     )
     assert odd0 == Interface("odd0", 5, mtu=1505)
-    assert len(linux_network.NAMES) == 5
+    ways = {"rx_packets": 5, "rx_bytes": 50, "tx_packets": 7, "tx_bytes": 70, "rx_errors": 3}
+    ways |= {"tx_dropped": 2**32 + 2, "multicast_received": 2}
+    assert vlan5 == Interface("vlan5", 6, mtu=1506, **nothing | ways)
+    until_6_7 = not is_modern(world)
+    assert v0 == Interface(
+        "v0", 7, mtu=1507, rx_packets=30 + 2, rx_bytes=3000 + 200, tx_packets=10 + 32,
+        tx_bytes=1000 + 6400, rx_errors=0, tx_errors=0, multicast_received=0, collisions=0,
+        rx_dropped=1 + 8 + 64 + 7 * until_6_7, tx_dropped=5 + 4 + 128,
+    )  # fmt: skip
+    assert (v1.rx_packets, v1.tx_packets) == (10 + 32, 30 + 2)
+    assert (v1.rx_dropped, v1.tx_dropped) == (16 + 128 + 4 + 5 * until_6_7, 7 + 64 + 8)
 
 
 def test_linux_has_no_jails(world: World) -> None:

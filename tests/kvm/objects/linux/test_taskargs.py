@@ -10,7 +10,7 @@ from forge.linux_tasks import PF_KTHREAD, Tasks
 from forge.world import Thing, World
 
 from kvm_exporter.kvm.errors import Fault, Filtered, FormatError, ProcessGone, Unsupported
-from kvm_exporter.kvm.objects.linux import taskargs
+from kvm_exporter.kvm.objects.linux.taskargs import Programs
 from kvm_exporter.kvm.target import Target
 
 KERNELS = [
@@ -38,7 +38,7 @@ class Machine:
         end = STACK + len(arguments)
         start = end + gap
         self.mm.set(arg_start=STACK, arg_end=end, env_start=start, env_end=start + len(environment))
-        self.people.world.user(PGD, STACK, arguments)
+        self.people.world.user(PGD, STACK, arguments + b"#" * gap)
         self.people.world.user(PGD, start, environment)
 
     def user(self, pgd: int) -> UserMemory:
@@ -46,10 +46,13 @@ class Machine:
         return UserMemory(self.people.world.users[pgd], 4096)
 
     def arguments(self, pid: int = 42) -> tuple[str, ...]:
-        return taskargs.arguments_from_memory(self.target, self.user, pid)
+        return Programs(self.target, self.user).arguments(pid)
 
     def environment(self, pid: int = 42) -> tuple[str, ...]:
-        return taskargs.environment_from_memory(self.target, self.user, pid)
+        return Programs(self.target, self.user).environment(pid)
+
+    def executable(self, pid: int = 42) -> str | None:
+        return Programs(self.target, None).executable(pid)
 
 
 @pytest.mark.parametrize(("kernel", "abi"), KERNELS)
@@ -102,7 +105,7 @@ def test_who_has_no_memory_has_no_strings() -> None:
     people = made.people
     people.tasks[42].set(flags=PF_KTHREAD, comm=b"kthread")
     assert (made.arguments(), made.environment()) == ((), ())
-    assert taskargs.executable_from_memory(made.target, 42) is None
+    assert made.executable() is None
     people.tasks[42].set(flags=0, mm=0)
     assert (made.arguments(), made.environment()) == ((), ())
     people.tasks[42].set(mm=made.mm)
@@ -141,7 +144,7 @@ def test_a_page_left_out_on_purpose_says_so() -> None:
     made = Machine()
     made.strings(b"sh\0")
     with pytest.raises(Filtered, match=r"process 42 .*left out by makedumpfile"):
-        taskargs.arguments_from_memory(made.target, lambda _: Left(), 42)
+        Programs(made.target, lambda _: Left()).arguments(42)
 
 
 def test_without_page_tables_it_is_unsupported() -> None:
@@ -149,7 +152,7 @@ def test_without_page_tables_it_is_unsupported() -> None:
     made = Machine()
     made.strings(b"sh\0")
     with pytest.raises(Unsupported, match="cannot be read in this dump"):
-        taskargs.arguments_from_memory(made.target, None, 42)
+        Programs(made.target, None).arguments(42)
 
 
 def test_a_damaged_length_is_no_reason_to_read_for_ever() -> None:
@@ -171,7 +174,7 @@ def test_who_is_not_there_is_gone(pid: int) -> None:
         with pytest.raises(ProcessGone, match=f"no process {pid} "):
             ask(pid)
     with pytest.raises(ProcessGone):
-        taskargs.executable_from_memory(made.target, pid)
+        made.executable(pid)
 
 
 @pytest.mark.parametrize(("kernel", "abi"), KERNELS)
@@ -183,7 +186,7 @@ def test_the_program_is_told_by_its_path(kernel: str, abi: cdecl.Abi) -> None:
 
     def run(dentry: Thing) -> str | None:
         made.mm.set(exe_file=files.file(files.mount, dentry))
-        return taskargs.executable_from_memory(made.target, 42)
+        return made.executable()
 
     made.people.tasks[1].set(fs=files.fs)
     assert run(files.directory(b"sh", bin_)) == "/bin/sh"

@@ -218,6 +218,13 @@ def test_threads_have_figures_of_their_own(known: Tasks) -> None:
     assert second.resident_bytes == EXPECTED.resident_bytes
 
 
+def test_rows_have_their_numbers_whatever_is_asked_for(known: Tasks) -> None:
+    """As live rows do: the pid, and of a thread the tid."""
+    assert [row.pid for row in ask(known, "nice")] == [1, 1234]
+    rows = ask(known, "nice", threads=True)
+    assert [(row.pid, row.tid) for row in rows] == [(1, 1), (1234, 1234), (1234, 1300)]
+
+
 def test_processes_come_by_rising_pid() -> None:
     """As /proc lists them, in whichever order the kernel's list has them."""
     people = empty()
@@ -480,6 +487,27 @@ def test_only_what_is_needed_is_read() -> None:
     assert dead.memory.read_counts > 40
 
 
+def test_who_has_one_thread_has_no_list_read() -> None:
+    """Sums over the threads cost a process with one of them nothing: most have no other."""
+    people = empty()
+    for pid in range(2, 50):
+        people.task(pid, members={"min_flt": pid})
+    dead = target(people.finish().world)
+    found = list(tasks.from_memory(dead, PAGE, BOOT, Choice(("minor_faults",))))
+    assert [one.minor_faults for one in found] == [0, *range(2, 50)]
+    assert dead.memory.read_counts < 4 * 50
+
+
+def test_a_program_has_no_more_text_than_may_be_executed() -> None:
+    """VmExe is cut to the pages that are."""
+    people = empty()
+    mm = people.world.new("struct mm_struct", start_code=PAGE, end_code=5 * PAGE, exec_vm=3)
+    people.task(5, members={"mm": mm})
+    assert one(people.finish(), 5, "text_bytes").text_bytes == 3 * PAGE
+    mm.set(start_code=5 * PAGE, end_code=0)  # as 64 bits, far more
+    assert one(people, 5, "text_bytes").text_bytes == 3 * PAGE
+
+
 def test_times_counted_alone_are_told_as_they_are() -> None:
     """CONFIG_VIRT_CPU_ACCOUNTING_NATIVE has no prev_cputime: nothing is divided."""
     text = MODERN.replace("struct prev_cputime prev_cputime;", "")
@@ -490,6 +518,16 @@ def test_times_counted_alone_are_told_as_they_are() -> None:
     assert (found.user_seconds, found.system_seconds) == (6.0, 3.0)
     (thread,) = ask(people, threads=True)
     assert (thread.user_seconds, thread.system_seconds) == (5.0, 3.0)
+
+
+def test_a_kernel_that_does_not_count_io_has_none() -> None:
+    """Without CONFIG_TASK_IO_ACCOUNTING: unknown, alone or beside others."""
+    people = Tasks(World(MODERN.replace("struct task_io_accounting ioac;", "")))
+    people.task(1, members={"min_flt": 3})
+    people.finish()
+    assert one(people, 1, "read_bytes").read_bytes is None
+    found = one(people, 1)
+    assert (found.read_bytes, found.write_bytes, found.minor_faults) == (None, None, 3)
 
 
 def test_the_cpu_may_be_where_the_stack_ends() -> None:
