@@ -64,6 +64,8 @@ def occurrences(memory: Memory, start: int, size: int, wanted: bytes) -> Iterato
         try:
             piece = memory.read(at, min(PIECE, start + size - at))
         except Fault:
+            piece = b""
+        if not piece:
             at, tail = (at | PAGE - 1) + 1, b""
             continue
         data = tail + piece

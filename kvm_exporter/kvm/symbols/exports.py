@@ -4,8 +4,9 @@
    the kernel's ``__ksymtab`` has a struct kernel_symbol of each, and that is most of what tells of
    processes, CPUs and memory.  A few more are in VMCOREINFO.
 2. No symbol leads there.  In a kernel's image tables and then the strings of their names follow the
-   code (RO_DATA in include/asm-generic/vmlinux.lds.h).  One name that all kernels export is looked
-   for, then the entry that leads to it, then its neighbours.
+   code (RO_DATA in include/asm-generic/vmlinux.lds.h).  A name that all kernels export is looked
+   for, then the entry that leads to it, then its neighbours.  Linkers may have made one name the end
+   of another, so several are tried.
 3. An entry has two words of 32 bits, each relative to itself (CONFIG_HAVE_ARCH_PREL32_RELOCATIONS,
    Linux 4.19), or two addresses; since 5.4 a third, of the namespace.  The form that makes the most
    entries is taken, and believed where functions are where kallsyms have them.
@@ -25,8 +26,8 @@ from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.errors import Fault, SymbolMissing
 from kvm_exporter.kvm.memory import Memory, occurrences
 
-ANCHOR = b"\0init_task\0"
-"""Exported since ever (init/init_task.c)."""
+ANCHORS = b"init_task", b"filp_close", b"jiffies_64", b"kmem_cache_alloc"
+"""Exported since ever (init/init_task.c, fs/open.c, kernel/time/timer.c, mm/slub.c)."""
 
 START, END = b"_stext", b"_etext"
 """Of the kernel's code."""
@@ -70,11 +71,13 @@ def read_exports(memory: Memory, abi: Abi, end: int, known: Find) -> Mapping[byt
 
     Errors: SymbolMissing where no table is found.
     """
-    for before in islice(occurrences(memory, end, MOST_SEARCHED, ANCHOR), MOST_ANCHORS):
-        region = _Region(memory, abi, before + 1)
-        best = max((region.table(form) for form in _forms(abi)), key=len)
-        if len(best) >= FEWEST and _agree(best, known):
-            return best
+    for name in ANCHORS:
+        found = occurrences(memory, end, MOST_SEARCHED, b"\0%s\0" % name)
+        for before in islice(found, MOST_ANCHORS):
+            region = _Region(memory, abi, before + 1)
+            best = max((region.table(form) for form in _forms(abi)), key=len)
+            if len(best) >= FEWEST and _agree(best, known):
+                return best
     raise SymbolMissing("the kernel's table of exported symbols was not found in its memory")
 
 
@@ -100,7 +103,7 @@ class Exports:
 
     def find(self, name: bytes, known: Find) -> int | None:
         """Where it is; None for what is not exported, and for a kernel that tells by itself."""
-        if known(ANCHOR.strip(b"\0")) is not None:
+        if known(ANCHORS[0]) is not None:
             return None
         told = self._told(name.decode("utf-8", "surrogateescape"))
         return self._exported(known).get(name) if told is None else told

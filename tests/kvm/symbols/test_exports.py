@@ -23,7 +23,8 @@ def addresses(kind: Kind) -> tuple[int, dict[str, int], dict[str, int]]:
     start = 0xC010_0000 if kind.bits == 32 else 0xFFFF_FFFF_8100_0000
     functions = {f"function_{n}": start + 16 * n for n in range(400)}
     variables = {f"variable_{n}": start + (1 << 20) + 64 * n for n in range(100)}
-    return start, functions, {**variables, "init_task": start + (2 << 20), "avenrun": start + 8}
+    more = {"init_task": 2 << 20, "jiffies_64": 64, "avenrun": 8}
+    return start, functions, variables | {name: start + at for name, at in more.items()}
 
 
 def kernel(kind: Kind, functions: Mapping[str, int] | None = None) -> tuple[Regions, int]:
@@ -46,6 +47,15 @@ def test_every_export_of_every_form(kind: Kind) -> None:
     memory, end = kernel(kind)
     found = read_exports(memory, abi(kind), end, {n.encode(): a for n, a in functions.items()}.get)
     assert {name.decode(): value for name, value in found.items()} == functions | variables
+
+
+def test_a_name_that_is_the_end_of_another() -> None:
+    """A linker that merged init_task into another name hides it; there are more to look for."""
+    memory, end = kernel(PREL32)
+    ((start, data),) = memory.regions.items()
+    hidden = Regions({start: data.replace(b"\0init_task\0", b"_init_task\0")})
+    found = read_exports(hidden, abi(PREL32), end, {}.get)
+    assert found[b"variable_7"] == start + (1 << 20) + 7 * 64
 
 
 def test_a_table_that_contradicts_kallsyms_is_none() -> None:
