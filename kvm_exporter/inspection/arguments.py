@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from kvm_exporter.arguments import OtherKernel, add_kernel, other_kernel
-from kvm_exporter.inspection import memory, names, objects, pages, processes, system, types
+from kvm_exporter.inspection import memory, names, objects, pages, process, processes, system, types
 from kvm_exporter.inspection.report import Report
 from kvm_exporter.kvm import Kvm
 
@@ -96,6 +96,10 @@ def _pid(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pid", nargs="?", type=_number, metavar="PID")
 
 
+def _one_pid(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pid", type=_number, metavar="PID")
+
+
 def _pattern(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pattern", nargs="?", metavar="PATTERN")
 
@@ -115,6 +119,12 @@ SUBJECTS = (
         "processes",
         lambda given: partial(processes.ps, threads=given.threads),
         _threads,
+    ),
+    Subject(
+        "process",
+        "all that is known of one process, its arguments and environment too",
+        lambda given: partial(process.process, pid=given.pid),
+        _one_pid,
     ),
     Subject("swap", "swap devices and their use", lambda _: objects.swap),
     Subject("msgbuf", "the kernel's message buffer, as dmesg(8)", lambda _: system.msgbuf),

@@ -17,6 +17,7 @@ SUBJECTS = (
     ["info"],
     ["ps"],
     ["ps", "--threads"],
+    ["process", "40"],
     ["swap"],
     ["msgbuf"],
     ["jails"],

@@ -53,6 +53,21 @@ def test_what_only_a_dump_has(argv, told, capsys):
     assert told in capsys.readouterr().err
 
 
+def test_everything_of_the_own_process(capsys):
+    """Its parent and its environment, as it knows them itself."""
+    assert cli.main(["inspect", "process", str(os.getpid()), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["pid"], shown["ppid"]) == (os.getpid(), os.getppid())
+    assert f"PATH={os.environ['PATH']}" in shown["environment"]
+    assert shown["executable"] == os.path.realpath(sys.executable)
+
+
+def test_a_process_that_is_not_there(capsys):
+    """The message says so, and where to look."""
+    assert cli.main(["inspect", "process", "4194999"]) == 1
+    assert "no process 4194999" in capsys.readouterr().err
+
+
 @on_linux
 def test_types_of_the_running_kernel(capsys):
     """A struct as the kernel shows it in /sys/kernel/btf; else the error says what was tried."""
