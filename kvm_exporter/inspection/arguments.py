@@ -127,6 +127,12 @@ SUBJECTS = (
         _one_pid,
     ),
     Subject("swap", "swap devices and their use", lambda _: objects.swap),
+    Subject("cpus", "seconds of each CPU in each mode", lambda _: objects.CPUS),
+    Subject(
+        "memory",
+        "memory by queue, and every figure that the kernel keeps of it, as vmstat(8)",
+        lambda _: objects.memory,
+    ),
     Subject("msgbuf", "the kernel's message buffer, as dmesg(8)", lambda _: system.msgbuf),
     Subject("jails", "jails, as jls(8)", lambda _: objects.JAILS),
     Subject("mounts", "mounted file systems", lambda _: objects.MOUNTS),

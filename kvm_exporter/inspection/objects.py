@@ -1,4 +1,4 @@
-"""Which objects does a kernel keep?  ``inspect swap``, ``jails``, ``mounts`` and their kin.
+"""Which objects does a kernel keep?  ``inspect swap``, ``cpus``, ``mounts`` and their kin.
 
 A listing is a table whose columns are attributes of the objects, by their own names.
 """
@@ -76,6 +76,21 @@ INTERFACES = Listing(
         Column("collisions", 10, "number"),
     ),
 )
+CPUS = Listing(
+    Kvm.cpu_times_per_cpu,
+    (
+        Column("cpu", 4, "number"),
+        *(
+            Column(mode, 12, "number")
+            for mode in ("user", "nice", "system", "interrupt", "idle", "iowait", "irq", "softirq")
+        ),
+        Column("steal", 9, "number"),
+    ),
+)
+MEMORY = (Column("kind", 8), Column("value", 20, "number"), Column("name"))
+KINDS = {"queue": "queues", "field": "fields", "counter": "counters", "level": "levels"}
+"""What a row of ``memory`` is of → which attribute of model.Memory has them."""
+
 FILES = (
     Column("pid", 6, "number"),
     Column("fd", 5, "number"),
@@ -94,6 +109,16 @@ def swap(kvm: Kvm) -> Report:
     rows = [[getattr(one, column.name) for column in SWAP] for one in devices]
     totals = [sum(each) for each in zip((0, 0, 0), *map(SUMMED, devices), strict=True)]
     return Table(SWAP, [*rows, ["total", *totals, None]])
+
+
+def memory(kvm: Kvm) -> Report:
+    """A row a figure: queues and fields in bytes, counters, and levels in the kernel's own unit."""
+    found = kvm.memory()
+    sizes = (("size", found.size_bytes), ("available", found.available_bytes))
+    rows: list[Row] = [("field", value, name) for name, value in sizes]
+    for kind, attribute in KINDS.items():
+        rows += [(kind, value, name) for name, value in getattr(found, attribute).items()]
+    return Table(MEMORY, rows)
 
 
 def files(kvm: Kvm, pid: int | None) -> Report:

@@ -19,6 +19,8 @@ SUBJECTS = (
     ["ps", "--threads"],
     ["process", "40"],
     ["swap"],
+    ["cpus"],
+    ["memory"],
     ["msgbuf"],
     ["jails"],
     ["mounts"],
