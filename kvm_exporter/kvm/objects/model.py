@@ -141,7 +141,7 @@ class Uname:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """When the kernel started and, for a dump, when and of what it died.
+    """When the kernel started and, for a dump, when and of what it died; or was dumped alive.
 
     ``uptime_seconds`` is at the moment that the values are of: now, or the dump's.
     """

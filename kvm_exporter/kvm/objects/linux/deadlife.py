@@ -3,7 +3,8 @@
 1. Its clock is its timekeeper's, at the last tick; the time of boot is told in whole seconds, the
    uptime in hundredths, as /proc/stat and /proc/uptime do.
 2. It died if panic_cpu says so (deadlog.py) or VMCOREINFO has CRASHTIME, which is the time then.
-   Otherwise the dump is one of a kernel that lived: no death, no last words.
+   Otherwise the dump is one of a kernel that lived: it has no last words, and the time is when it
+   was dumped, as for FreeBSD's live dumps.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ def from_memory(target: Target, told: Told | None = None) -> Life:
     clock = variables.known(target, "timekeeper", partial(read_clock, target))
     boot = float(clock.boot // SECOND) if clock else None
     uptime = clock.uptime // HUNDREDTH / 100 if clock else None
-    if crash_time is None and not _panicked(target):
-        return Life(boot, uptime)
     now = clock.now / SECOND if clock else None
+    if crash_time is None and not _panicked(target):
+        return Life(boot, uptime, now)
     death = now if crash_time is None else float(crash_time)
     return Life(boot, uptime, death, _panic(target, told))
 

@@ -325,9 +325,11 @@ def test_the_kernel_as_a_whole_is_counted(world: World) -> None:
     )
 
 
-def test_the_time_asleep_counts_and_who_lives_has_not_died(world: World) -> None:
-    """Whole seconds of boot, hundredths since; a dump from outside tells of no death."""
-    assert dead(world).life() == Life(1699999995.0, 105.25)
+def test_the_time_asleep_counts_and_who_lives_has_no_last_words(world: World) -> None:
+    """Whole seconds of boot, hundredths since; of a dump from outside the time is when it was."""
+    life = dead(world).life()
+    assert (life.boot_time_seconds, life.uptime_seconds, life.panic) == (1699999995.0, 105.25, None)
+    assert life.death_time_seconds == pytest.approx(1700000100.25, abs=1)
 
 
 NAMELESS = """
@@ -351,7 +353,7 @@ def test_a_clock_in_a_struct_without_a_name_is_where_its_alignment_puts_it(
     values |= {"tkr_mono.xtime_nsec": 10**7 << 24, "offs_real": 10**18, "offs_boot": 10**9}
     inner = {f"timekeeper.{path}": value for path, value in values.items()}
     world.define("tk_core", "struct around", inner | {"seq.sequence": 4})
-    assert dead(world).life() == Life(999999999.0, 8.01)
+    assert dead(world).life() == Life(999999999.0, 8.01, 1000000007.01)
 
 
 class Vmcoreinfo:
@@ -378,7 +380,8 @@ def test_a_kernel_that_dumped_itself_tells_when(world: World) -> None:
     assert dead(world, told=Vmcoreinfo(CRASHTIME="1700000101")).life() == Life(
         1699999995.0, 105.25, 1700000101.0
     )
-    assert dead(world, told=Vmcoreinfo(CRASHTIME="soon")).life().death_time_seconds is None
+    soon = dead(world, told=Vmcoreinfo(CRASHTIME="soon")).life()
+    assert soon == dead(world).life()
 
 
 def test_the_message_buffer_is_told_as_dmesg_does(world: World) -> None:
