@@ -1,7 +1,7 @@
-"""Three whole scrapes, of a forged Linux, a forged FreeBSD and a forged crash dump, in golden/.
+"""Four whole scrapes, of a forged Linux, a forged FreeBSD and a dump of each, in golden/.
 
 Every collector runs with its defaults (but on FreeBSD groups are split by jail), with
-node_exporter's names, twice: between the two collections a process ends, but in the dump, where
+node_exporter's names, twice: between the two collections a process ends, but in dumps, where
 nothing happens any more.  Nothing in the text is edited: the clock, the exporter's own pid and what
 it is built from are forged as the kernels are.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from forge import machines, system_world, whole
+from forge import linux_whole, machines, system_world, whole
 from forge.crashed import crash
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -117,7 +117,15 @@ def dump(clock, tmp_path):
     return scrape(kernel.open(str(file), str(core)), clock, lambda: None, labels=("jail",))
 
 
-@pytest.fixture(params=["linux", "freebsd", "dump"])
+@pytest.fixture
+def vmcore(clock, tmp_path):
+    """Families of the forged Linux core, in which a process has the exporter's own pid."""
+    core = tmp_path / "vmcore"
+    core.write_bytes(linux_whole.machine().core)
+    return scrape(kernel.open(None, str(core)), clock, lambda: None)
+
+
+@pytest.fixture(params=["linux", "freebsd", "dump", "vmcore"])
 def system(request):
     """The name of each system in turn, and its families."""
     return request.param, request.getfixturevalue(request.param)
@@ -164,16 +172,21 @@ def test_types_units_and_help_arrive(system):
     }
 
 
+REFUSED = {"kvm_exporter_refused_reads_total"}
+"""Which the forged Linux core has not: nothing of it is damaged or missing."""
+
 NOT_BY_DEFAULT = {"kvm_memory_level", "kvm_process_group_threads_by_state"}
 
 
 def test_every_family_is_there_but_those_that_a_kernel_lacks(system):
     """A scrape has all metrics of all tables, less those that the other system alone has."""
     name, families = system
-    has = {"dump": {"freebsd", "dump"}}.get(name, {name})
+    has = {"dump": {"freebsd", "dump"}, "vmcore": {"linux", "dump"}}.get(name, {name})
     lacking = {row for row, system_ in machines.ONLY_ON.items() if system_ not in has}
-    if name == "dump":  # the exporter is no process of a dead machine
+    if "dump" in has:  # the exporter is no process of a dead machine
         lacking |= {metric.name for metric, _ in self_metrics.PROCESS}
+    if name == "vmcore":
+        lacking |= REFUSED
     tables = [collectors.find(each).metrics for each in collectors.names()]
     every = {metric.name for metric in (*self_metrics.METRICS, *sum(tables, ()))}
     there = {family.metric.name for family in families if family.samples}
@@ -181,17 +194,18 @@ def test_every_family_is_there_but_those_that_a_kernel_lacks(system):
     assert {each for each in there - every if not each.startswith("node_")} == set()
 
 
-def test_a_dump_has_the_families_of_its_system(freebsd, dump):
-    """What a live FreeBSD's scrape has a dump's has, with the same labels: both ways.
+@pytest.mark.parametrize(("live", "dead"), [("freebsd", "dump"), ("linux", "vmcore")])
+def test_a_dump_has_the_families_of_its_system(live, dead, request):
+    """What a live kernel's scrape has a dump's has, with the same labels: both ways.
 
     But for the exporter's own process, the reads that were refused, and the dump itself.
     """
     [live, dead] = [
-        {one.metric.name: one.metric for one in families if one.samples}
-        for families in (freebsd, dump)
+        {one.metric.name: one.metric for one in request.getfixturevalue(name) if one.samples}
+        for name in (live, dead)
     ]
     own = {metric.name for metric, _ in self_metrics.PROCESS}
-    assert live.keys() - dead.keys() == own & live.keys()
+    assert live.keys() - dead.keys() - REFUSED == own & live.keys()
     assert {name for name in dead.keys() - live.keys() if not name.startswith("kvm_dump_")} == set()
     assert all(live[name] == dead[name] for name in live.keys() & dead.keys())
 
@@ -202,6 +216,14 @@ def test_a_dump_says_of_what_its_kernel_died(dump):
     [(format_, panic)] = found["kvm_dump_info"]
     assert (format_, panic) == ("minidump of amd64, version 3", system_world.PANIC)
     assert found["kvm_dump_uptime_seconds"][()] == 19.5
+
+
+def test_a_core_says_of_what_its_kernel_died(vmcore):
+    """The panic, and how long the kernel had run by its own clock."""
+    found = {family.metric.name: dict(family.samples) for family in vmcore}
+    assert list(found["kvm_dump_info"]) == [("ELF core", linux_whole.PANIC)]
+    assert found["kvm_dump_uptime_seconds"][()] == 105.25
+    assert found["kvm_dump_death_timestamp_seconds"][()] == linux_whole.CRASHED
 
 
 @pytest.mark.parametrize("name", ["linux", "freebsd"])

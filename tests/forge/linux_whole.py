@@ -87,7 +87,7 @@ class People(linux_tasks.Tasks):
         return base
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Machine:
     """``text`` is its VMCOREINFO; ``symbols`` and ``types`` are its kallsyms and BTF, if any."""
 
@@ -156,8 +156,7 @@ class Machine:
     def kdump(self, *, filtered: bool = False, **options: object) -> Kdump:
         """A kdump file; ``filtered`` as makedumpfile -d 31, which leaves out users' pages."""
         row = self.kernel.row
-        gone = {self.kernel.ram.base + at for at in self._user_pages()} if filtered else set()
-        numbers = {at // row.page for at in gone}
+        numbers = self._user_pages() if filtered else set()
         pages = {number: data for number, data in self.pages.items() if number not in numbers}
         given = {
             "style": STYLES[row.bits],
@@ -181,9 +180,11 @@ class Machine:
         """As makedumpfile -F sends a kdump file."""
         return flatten(self.kdump().data, 50_000)
 
-    def _user_pages(self) -> list[int]:
+    def _user_pages(self) -> set[int]:
+        """Numbers of the two pages that the process has."""
         ram = self.kernel.ram
-        return [ram.bytes.index(text) for text in (_strings()[0][:12], b"hidden\0")]
+        first = (ram.base + ram.bytes.index(_strings()[0])) // self.kernel.row.page
+        return {first, first + 1}
 
     @cached_property
     def vmlinux(self) -> bytes:

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
-from system.guests.packages import Release
 from system.guests.qemu import running
 from system.guests.recipes import BY_NAME
 from system.live_guest.inside import boot_files
@@ -24,10 +23,10 @@ RECIPE = replace(BY_NAME["amd64-la57"], name="amd64-live", memory=512)
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory):
+def answers(tmp_path_factory, releases):
     """Every answer of the probe, by its question."""
     folder = tmp_path_factory.mktemp("live_guest")
-    release = Release(RECIPE.suite, folder / "cache")
+    release = releases.release(RECIPE.suite)
     package = release.fetch(release.behind(RECIPE.package, "amd64"), "amd64")
     kernel, initramfs = folder / "kernel", folder / "initramfs"
     for path, data in zip(
@@ -35,7 +34,8 @@ def answers(tmp_path_factory):
     ):
         path.write_bytes(data)
     with running(RECIPE.command, kernel, initramfs, folder) as machine:
-        machine.wait_for("===END===")
+        for part in (1, 2, 3):
+            machine.wait_for(f"===PART {part}===")
     shutil.rmtree(folder)
     lines = machine.console.decode("utf-8", "replace").splitlines()
     told = [json.loads(line[1:]) for line in lines if line.startswith("@")]
@@ -78,8 +78,9 @@ def test_jiffies(answer):
     first, second = answer["first"], answer["second"]
     ticks = second["ours"] - first["ours"]
     shortest, longest = second["before"] - first["after"], second["after"] - first["before"]
-    assert shortest - 0.03 <= ticks / answer["hertz"] <= longest + 0.03
     assert ticks > 0
+    # a busy host may stop the emulated processor that counts, while the other one goes on
+    assert shortest - 0.5 <= ticks / answer["hertz"] <= longest + 0.5
 
 
 def test_threads(answer):

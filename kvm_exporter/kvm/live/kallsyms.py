@@ -48,12 +48,12 @@ class Kallsyms:
     def lookup(self, names: Sequence[str]) -> list[Symbol | None]:
         """Each name's symbol, under the name that was asked; None where there is none.
 
-        Errors: AccessDenied where the kernel hides addresses; Unsupported without
-        CONFIG_KALLSYMS.
+        Errors: AccessDenied where the kernel hides addresses, if a name has one or, without
+        CONFIG_KALLSYMS_ALL, might have; Unsupported without CONFIG_KALLSYMS.
         """
         self._read()
         found = [self._symbol(name) for name in names]
-        if any(found) and not _SHOWN.search(self._text):
+        if found and (any(found) or not self.has_variables) and not self.shown:
             raise AccessDenied(
                 f"{self._procfs.path(SOURCE)}: all addresses are 0; "
                 "it takes CAP_SYSLOG, or the sysctl kernel.kptr_restrict at 0"

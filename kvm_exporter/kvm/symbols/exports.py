@@ -3,10 +3,10 @@
 1. Without CONFIG_KALLSYMS_ALL kallsyms have functions only.  But what modules may use is exported:
    the kernel's ``__ksymtab`` has a struct kernel_symbol of each, and that is most of what tells of
    processes, CPUs and memory.  A few more are in VMCOREINFO.
-2. No symbol leads there.  In a kernel's image tables and then the strings of their names follow the
-   code (RO_DATA in include/asm-generic/vmlinux.lds.h).  A name that all kernels export is looked
-   for, then the entry that leads to it, then its neighbours.  Linkers may have made one name the end
-   of another, so several are tried.
+2. No symbol leads there.  In a kernel's image tables and then the strings of their names follow
+   the code (RO_DATA in include/asm-generic/vmlinux.lds.h).  A name that all kernels export is
+   looked for, then the entry that leads to it, then its neighbours.  Linkers may have made one name
+   the end of another, so several are tried.
 3. An entry has two words of 32 bits, each relative to itself (CONFIG_HAVE_ARCH_PREL32_RELOCATIONS,
    Linux 4.19), or two addresses; since 5.4 a third, of the namespace.  The form that makes the most
    entries is taken, and believed where functions are where kallsyms have them.

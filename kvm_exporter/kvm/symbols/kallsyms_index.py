@@ -29,9 +29,12 @@ from kvm_exporter.kvm.symbols.kallsyms_values import Column, Form, Values
 MAGIC = b"kvm_exporter kallsyms 1\n"
 ORDER = 0x01020304
 
-HEADER = struct.Struct("=24sII32sIIqqqIqq")
+HEADER = struct.Struct("=24sII32sIIQQQIQQ")
 """Magic, byte order, checksum of all that follows, fingerprint, count of names, bytes of text;
 names, token_table and token_index; form, values and base, 0 for none: relative to _stext."""
+
+WRAP = 1 << 64
+"""Distances are modulo this: a damaged core's addresses may be any."""
 
 CHECKED = 32
 """Bytes of the header that the checksum is not of."""
@@ -90,9 +93,12 @@ def load_index(path: str, start: int) -> Index | None:
     text = HEADER.size
     offsets = text + size + -size % 4
     checksums = offsets + 4 * (count + 1)
-    column = Column(Form(form), values + start, base and base + start)
+    names, token_table, token_index, values = (
+        (at + start) % WRAP for at in (names, token_table, token_index, values)
+    )
+    column = Column(Form(form), values, base and (base + start) % WRAP)
     return Index(
-        Tables(count, names + start, token_table + start, token_index + start, (column,)),
+        Tables(count, names, token_table, token_index, (column,)),
         known,
         Names(
             data[text : text + size],
@@ -122,10 +128,10 @@ def keep_index(path: str, start: int, index: Index) -> None:
         index.fingerprint,
         tables.size,
         len(names.text),
-        *(at - start for at in places),
+        *((at - start) % WRAP for at in places),
         column.form.value,
-        column.address - start,
-        column.base and column.base - start,
+        (column.address - start) % WRAP,
+        column.base and (column.base - start) % WRAP,
     )
     checksum = crc32(body, crc32(header[CHECKED:]))
     kept.keep(path, header[: CHECKED - 4] + struct.pack("=I", checksum) + header[CHECKED:] + body)

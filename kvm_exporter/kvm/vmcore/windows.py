@@ -5,13 +5,15 @@
 2. Nothing tells it on x86_64, where it starts anywhere (CONFIG_RANDOMIZE_MEMORY): it is the first
    thing that the kernel's half of the tables maps.  If they are lost, an ELF core's segments tell
    (those of /proc/vmcore have the direct map's addresses).
-3. It reaches from the lowest to the highest memory of the dump.  A 32-bit kernel has only a part of
-   memory in it and other things behind that: there it reaches as far as the tables say.
+3. It reaches from the lowest to the highest memory of the dump, but for what the tables do not have
+   there: a dump has firmware's memory as well, and what would be around a direct map is used for
+   other things.  A 32-bit kernel has only a part of memory in it: as far as the tables say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 
 from kvm_exporter.kvm.errors import Fault
 from kvm_exporter.kvm.formats import Image
@@ -24,6 +26,8 @@ from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
 MOST_PHYSICAL = 1 << 52
 ADDRESSES = 1 << 64
 PAGE = 4096
+MOST_ELSEWHERE = 64
+"""Runs of memory at either end that are not in the direct map."""
 MOST_STEPS = 1 << 18
 """Runs of a 32-bit direct map: pages of 4 KB in a gigabyte."""
 
@@ -49,7 +53,7 @@ def direct_map(placed: Placed, image: Image, info: Vmcoreinfo) -> DirectMap | No
 
 def direct_map_from(image: Image, start: int) -> DirectMap | None:
     """The direct map where physical address 0 lies at ``start``, as far as the dump has memory."""
-    lowest, highest = _bounds(image.physical)
+    lowest, highest = _bounds(image.physical, lambda _: True)
     if lowest >= highest or not 0 <= start + lowest < start + highest <= ADDRESSES:
         return None
     return DirectMap(start + lowest, start + highest, lowest)
@@ -65,7 +69,12 @@ def _told(placed: Placed, image: Image, info: Vmcoreinfo) -> Iterator[int]:
 
 
 def _window(placed: Placed, physical: Physical, offset: int) -> DirectMap | None:
-    lowest, highest = _bounds(physical)
+    def is_there(address: int) -> bool:
+        if placed.machine.linear or not placed.confirmed:
+            return True
+        return maps(placed.tables, address + offset, address) is not False
+
+    lowest, highest = _bounds(physical, is_there)
     start, end = placed.machine.reach
     if placed.machine.splits:
         below = (one for one in placed.machine.splits if one <= placed.root + offset)
@@ -75,14 +84,18 @@ def _window(placed: Placed, physical: Physical, offset: int) -> DirectMap | None
     return DirectMap(base, end, base - offset) if base < end else None
 
 
-def _bounds(physical: Physical) -> tuple[int, int]:
-    """From the lowest to the highest memory that the dump has, whole pages (of a cut one too)."""
-    lowest, highest = MOST_PHYSICAL, 0
-    for extent in physical.extents():
-        lowest = min(lowest, extent.address)
-        if extent.address < MOST_PHYSICAL:
-            highest = max(highest, min(extent.address + extent.length, MOST_PHYSICAL))
-    return lowest, -(-highest // PAGE) * PAGE
+def _bounds(physical: Physical, is_there: Callable[[int], bool]) -> tuple[int, int]:
+    """From the lowest to the highest memory that the dump has there, in whole pages."""
+    lowest: int | None = None
+    last: deque[int] = deque(maxlen=MOST_ELSEWHERE)
+    for number, extent in enumerate(physical.extents()):
+        if extent.address >= MOST_PHYSICAL:
+            break
+        if lowest is None and number < MOST_ELSEWHERE and is_there(extent.address):
+            lowest = extent.address
+        last.append(min(extent.address + extent.length, MOST_PHYSICAL))
+    highest = next((end for end in reversed(last) if is_there(end - 1)), 0)
+    return (0, 0) if lowest is None else (lowest, -(-highest // PAGE) * PAGE)
 
 
 def _reached(tables: Translator, start: int, end: int, offset: int) -> int:

@@ -124,13 +124,27 @@ def test_the_file_is_read_once(forged: Any, monkeypatch: pytest.MonkeyPatch) -> 
     assert symbols.lookup(["later"])[0].value == 0xFFFFFFFFC0009000
 
 
+HIDDEN = "0000000000000000 T _stext\n0000000000000000 D init_task\n"
+
+
 def test_hidden_addresses_are_refused(forged: Any) -> None:
     """Zeros everywhere are no addresses; a missing name is missing all the same."""
-    forged.tree.put("kallsyms", "0000000000000000 T _stext\n0000000000000000 D jiffies\n")
+    forged.tree.put("kallsyms", HIDDEN)
     symbols = Kallsyms(forged.procfs)
     with pytest.raises(AccessDenied, match=r"CAP_SYSLOG.*kernel\.kptr_restrict"):
-        symbols.lookup(["jiffies"])
+        symbols.lookup(["init_task"])
     assert symbols.lookup(["absent"]) == [None]
+    assert symbols.lookup([]) == []
+    assert not symbols.shown
+
+
+def test_hidden_variables_are_refused(forged: Any) -> None:
+    """Where only functions are listed, whether there is a variable of that name is hidden, too."""
+    forged.tree.put("kallsyms", HIDDEN.splitlines(keepends=True)[0])
+    symbols = Kallsyms(forged.procfs)
+    with pytest.raises(AccessDenied, match="CAP_SYSLOG"):
+        symbols.lookup(["absent"])
+    assert symbols.lookup([]) == []
 
 
 def test_no_file_and_no_permission(forged: Any) -> None:

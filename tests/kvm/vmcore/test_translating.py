@@ -12,7 +12,8 @@ from forge.pagetables import KB, MB
 from kvm_exporter.kvm.errors import Fault, FormatError
 from kvm_exporter.kvm.formats import Image
 from kvm_exporter.kvm.formats.pages import pages
-from kvm_exporter.kvm.space import VirtualMemory
+from kvm_exporter.kvm.segments import Segments
+from kvm_exporter.kvm.space import Extent, VirtualMemory
 from kvm_exporter.kvm.vmcore.finding import find_vmcoreinfo
 from kvm_exporter.kvm.vmcore.translating import UserSpaces, complete
 from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
@@ -121,6 +122,23 @@ def test_a_hidden_page_is_none_of_the_kernel(core) -> None:
     image.translator.translate(image_start + 4 * 4 * KB, 1)
     with pytest.raises(Fault):
         image.translator.translate(image_start + 5 * 4 * KB, 1)
+
+
+@pytest.mark.parametrize("name", ["x86_64", "arm64-4k-48", "riscv64-39"])
+def test_memory_outside_the_direct_map(core, name: str) -> None:
+    """Firmware's memory, below and above the kernel's, is at no address of the direct map."""
+    kernel = linux(name)
+    made = core(kernel, kernel.text)
+    size = made.source.size
+    low = [Extent(0x1000, 0, 8 * KB), Extent(0x9000, 0, 4 * KB)] if kernel.ram.base else []
+    extents = [*low, Extent(kernel.ram.base, 0, size), Extent(kernel.ram.base + (1 << 32), 0, MB)]
+    image = replace(made.image, physical=Segments(extents, size))
+    image = complete(image, made.source, Vmcoreinfo.parse(kernel.text))
+    window, start = image.windows[0], kernel.ram.base + kernel.offset
+    assert (window.base, window.physical) == (start, kernel.ram.base)
+    assert size <= window.end - start < size + 4 * KB
+    with pytest.raises(Fault):
+        image.translator.translate(start - 4 * KB, 1)
 
 
 # ---- what VMCOREINFO may lack

@@ -14,10 +14,12 @@ import sys
 import time
 import traceback
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from kvm_exporter import kvm as kernel
+from kvm_exporter.kvm.objects.linux.percpu import PerCpu
 
 EXPORTER = [sys.executable, "-m", "kvm_exporter"]
 NOBODY = 65534
@@ -33,7 +35,7 @@ MODES = ("user", "nice", "system", "softirq", "irq")
 PROC_MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq")
 """/proc/stat (proc_stat(5))."""
 
-PATIENT = "--config.file=/app/patient.yml"
+PATIENT = "--config.file=/patient.yml"
 """An emulated processor takes its time."""
 
 KVM = kernel.open()
@@ -89,7 +91,7 @@ def jiffies() -> object:
         )
 
     first = look()
-    time.sleep(1)
+    time.sleep(2)
     return {"first": first, "second": look(), "hertz": hertz()}
 
 
@@ -109,21 +111,18 @@ def threads() -> object:
 
 def cpu_times() -> object:
     """Each CPU's times, in ticks."""
-    own = KVM.target.address("kernel_cpustat")
-    offsets = KVM.target.address("__per_cpu_offset")
+    cpus = PerCpu(KVM.target)
 
     def theirs() -> object:
         rows = re.findall(r"^cpu[0-9]+ (.*)", proc("stat"), re.MULTILINE)
         return [dict(zip(PROC_MODES, map(int, row.split()), strict=False)) for row in rows]
 
     def ours() -> object:
-        found = []
-        for cpu in range(os.cpu_count() or 0):
-            at = own + KVM.target.integer(offsets + 8 * cpu, 8) & KVM.target.abi.address_mask
-            found.append(
-                {mode: KVM.target.integer(at + 8 * n, 8) // TICK for n, mode in enumerate(MODES)}
-            )
-        return found
+        places = [cpus.symbol("kernel_cpustat", cpu) for cpu in cpus.online]
+        return [
+            {mode: KVM.target.integer(at + 8 * n, 8) // TICK for n, mode in enumerate(MODES)}
+            for at in places
+        ]
 
     return bracketed(theirs, ours)
 
@@ -151,7 +150,8 @@ def tasks() -> object:
                 _, comm, rest = re.split(r"\((.*)\)", proc(f"{pid}/stat"), flags=re.DOTALL)
             except OSError:
                 continue
-            found[pid] = [int(rest.split()[1]), comm]
+            # what a kworker does just now is no part of its name
+            found[pid] = [int(rest.split()[1]), re.sub("^(kworker/[^-+]*).*", r"\1", comm)]
         return found
 
     return bracketed(theirs, ours, tries=20)
@@ -165,13 +165,17 @@ def module() -> object:
 
 
 def names() -> object:
-    """Some symbols of each kind, as they are listed, and as they are found."""
+    """Two hundred symbols, as they are listed, and as they are found."""
+    some = listed()
+    return {"listed": list(some.values()), "ours": values(KVM, list(some))}
+
+
+def listed() -> dict[str, int]:
+    """The addresses of some two hundred symbols whose names are no other's."""
     rows = [line.split() for line in proc("kallsyms").splitlines()]
-    first = {}
-    for address, _, name, *_ in rows:
-        first.setdefault(name, int(address, 16))
-    some = list(first)[:: len(first) // 200]
-    return {"listed": [first[name] for name in some], "ours": values(KVM, some)}
+    count = Counter(name for _, _, name, *_ in rows)
+    found = {name: int(address, 16) for address, _, name, *_ in rows if count[name] == 1}
+    return dict(list(found.items())[:: len(found) // 200])
 
 
 def values(kvm: kernel.Kvm, some: list[str]) -> list[int | None]:
@@ -181,20 +185,12 @@ def values(kvm: kernel.Kvm, some: list[str]) -> list[int | None]:
 
 def hidden_names() -> object:
     """The same where the kernel hides addresses from root, too: from its memory."""
-    rows = [line.split() for line in proc("kallsyms").splitlines()]
-    first = {}
-    for address, _, name, *_ in rows:
-        first.setdefault(name, int(address, 16))
-    some = list(first)[:: len(first) // 200]
+    some = listed()
     Path("/proc/sys/kernel/kptr_restrict").write_text("2")
     try:
         with kernel.open() as kvm:
-            ours = values(kvm, some)
-            return {
-                "hidden": proc("kallsyms")[:16],
-                "listed": [first[n] for n in some],
-                "ours": ours,
-            }
+            ours = values(kvm, list(some))
+            return {"hidden": proc("kallsyms")[:16], "listed": list(some.values()), "ours": ours}
     finally:
         Path("/proc/sys/kernel/kptr_restrict").write_text("0")
 
@@ -253,12 +249,13 @@ def locked_down() -> object:
     return run("inspect", "read", "linux_banner", "32")
 
 
-QUESTIONS = (
-    *(banner, jiffies, threads, cpu_times, tasks, module, names, hidden_names, inspect),
-    *(unprivileged, scrape, serve, load_average, locked_down),
-)
+QUICK = (banner, jiffies, threads, cpu_times, tasks, module, names, hidden_names)
+SLOW = (inspect, unprivileged)
+LAST = (scrape, serve, load_average, locked_down)
 
-for question in QUESTIONS:
+
+def tell(question: Callable[[], object]) -> None:
+    """A line with the answer, or why there is none."""
     began = time.monotonic()
     try:
         answer = question()
@@ -266,4 +263,11 @@ for question in QUESTIONS:
         answer = {"failed": traceback.format_exc()}
     took = round(time.monotonic() - began, 2)
     sys.stdout.write(f"@{json.dumps([question.__name__, took, answer])}\n")
+    sys.stdout.flush()
+
+
+for part, questions in enumerate((QUICK, SLOW, LAST), 1):
+    for question in questions:
+        tell(question)
+    sys.stdout.write(f"===PART {part}===\n")
     sys.stdout.flush()

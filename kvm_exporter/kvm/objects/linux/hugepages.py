@@ -71,4 +71,4 @@ def transparent(target: Target, page_size: int, *, powerpc: bool) -> int:
         entry = size_of(target.types.find("pte_t"))
     except KvmError:
         entry = None
-    return page_size // (entry or target.abi.pointer_size)
+    return max(page_size // (entry or target.abi.pointer_size), 1)

@@ -1,0 +1,104 @@
+"""Other readers of the same cores: libkdumpfile's pages, drgn's processes and symbols."""
+
+from __future__ import annotations
+
+import subprocess
+import zlib
+from pathlib import Path
+
+import pytest
+from drgn import Architecture, Platform, Program
+from drgn.helpers.linux.kallsyms import load_vmlinux_kallsyms
+from drgn.helpers.linux.pid import for_each_task
+from system.guests.recipes import RECIPES
+from system.guests.seen import look, opened
+
+pytestmark = pytest.mark.system
+
+READER = Path(__file__).parent / "guests" / "kdumpfile_pages.py"
+# libkdumpfile 0.5.1 has neither 32-bit ARM nor flattened nor split dumps.
+PAGES = [
+    (recipe.name, form)
+    for recipe in RECIPES
+    for form in recipe.forms
+    if recipe.architecture != "armhf" and not form.endswith("flat") and form != "split"
+]
+# drgn 0.3.0 translates addresses of 64-bit kernels, and knows a dump's kernel by its VMCOREINFO.
+SYMBOLS = [
+    (recipe.name, form)
+    for recipe in RECIPES
+    for form in recipe.forms
+    if recipe.architecture in ("amd64", "arm64")
+    and recipe.suite != "bullseye"  # 5.10's VMCOREINFO does not tell where kallsyms are
+    and not form.endswith("flat")
+    and form != "split"
+    and (recipe.architecture == "amd64" or form == "elf")  # of arm64's kdump it loses its way
+]
+PROCESSES = [(name, form) for name, form in SYMBOLS if name in ("amd64-la57", "arm64")]
+PLATFORMS = {"amd64": Architecture.X86_64, "arm64": Architecture.AARCH64}
+
+
+@pytest.mark.parametrize(("guest", "form"), PAGES, indirect=["guest"])
+def test_pages(guest, form):
+    """Pages all over physical memory are libkdumpfile's, byte for byte."""
+    [core] = guest.cores[form]
+    size = guest.recipe.page_size
+    ours = {}
+    with opened([core], guest.kernel) as kvm:
+        for page in kvm.pages():
+            address = page.kernel_address if page.direct_address is None else page.direct_address
+            if page.offset is not None and (page.physical // size) % 7 == 0:
+                ours[page.physical] = str(zlib.crc32(kvm.read(address, size)))
+    asked = "".join(f"{physical}\n" for physical in ours)
+    command = ["/usr/bin/python3", READER, core, str(size)]
+    told = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
+    theirs = dict(zip(ours, told.stdout.split(), strict=True))
+    assert len(ours) > 1000
+    assert ours == theirs
+
+
+def program(guest, form):
+    """The core as drgn opens it; of a kdump file it has to be told the architecture."""
+    [core] = guest.cores[form]
+    try:
+        found = Program()
+        found.set_core_dump(core)
+    except Exception as error:  # noqa: BLE001 - drgn raises nothing more special
+        assert "KDUMP_ATTR_ARCH_NAME" in str(error)
+        found = Program(Platform(PLATFORMS[guest.recipe.architecture]))
+        found.set_core_dump(core)
+    return found
+
+
+@pytest.mark.parametrize(("guest", "form"), SYMBOLS, indirect=["guest"])
+def test_symbols(guest, form):
+    """Every symbol that drgn finds by kallsyms has our address; and so has what is read there."""
+    drgn = program(guest, form)
+    find = load_vmlinux_kallsyms(drgn)
+    theirs = {(symbol.name, symbol.address) for symbol in find(drgn, None, None, False)}
+    with opened(guest.cores[form]) as kvm:
+        ours = {(symbol.name, symbol.value) for symbol in kvm.symbols}
+        assert theirs <= ours
+        assert len(theirs) > 50_000
+        for symbol in kvm.nlist(["linux_banner", "jiffies", "init_task", "avenrun"]):
+            if symbol is not None:  # arm64 up to 6.1 tells functions and few variables
+                read = kvm.read(symbol.value, 512)
+                assert read == drgn.read(symbol.value, 512), symbol
+
+
+@pytest.mark.parametrize(("guest", "form"), PROCESSES, indirect=["guest"])
+def test_processes(guest, form):
+    """Every thread that drgn finds by DWARF is ours: ids, parent, name and address."""
+    drgn = program(guest, form)
+    drgn.load_debug_info([guest.debug])
+    theirs = {
+        (task.tgid.value_(), task.pid.value_()): (
+            task.real_parent.tgid.value_(), task.comm.string_(), task.value_()
+        )
+        for task in for_each_task(drgn)
+    }  # fmt: skip
+    seen = look(guest.cores[form], guest.kernel)
+    ours = {key: (row.ppid, row.address) for key, row in seen.threads.items()}
+    assert ours == {key: (ppid, address) for key, (ppid, _, address) in theirs.items()}
+    for key, (_, name, _) in theirs.items():  # of kernel threads /proc tells more than 15 bytes
+        assert seen.threads[key].thread_name.encode().startswith(name)
