@@ -192,9 +192,9 @@ class Machine:
         return self.file()
 
     def file(
-        self, build_id: bytes = BUILD_ID, banner: bytes = BANNER, *, types: bool = True
+        self, build_id: bytes = BUILD_ID, banner: bytes = BANNER, *, stripped: bool = False
     ) -> bytes:
-        """Such a file, perhaps of another build."""
+        """Such a file, perhaps of another build; or ``stripped`` of its symbols."""
         moved = int(self.kernel.values.get("KERNELOFFSET", "0"), 16)
         symbols = [
             elf.Sym(one.name, one.address - moved, one.size, one.type) for one in self.world.symbols

@@ -6,7 +6,7 @@ import os
 import threading
 
 import pytest
-from forge import linux_memory, linux_whole
+from forge import elf, linux_memory, linux_whole
 from forge.btf import Btf
 from forge.crashed import crash
 from forge.kernel_structs import MODERN
@@ -144,7 +144,7 @@ def test_a_part_of_a_split_set_has_its_own_pages(linux, files):
     for part in (one, two):
         with kvm.open(None, part) as opened:
             assert dict(opened.facts())["split dump"].startswith("1 files")
-            with pytest.raises(kvm.KvmError, match="in a file not given|no task of this list"):
+            with pytest.raises(kvm.KvmError, match=r"in a file not given|no task of this list"):
                 pids(opened)
     with pytest.raises(kvm.FormatError, match="no part of a split one"):
         kvm.open(None, [one, whole])
@@ -213,6 +213,22 @@ def test_a_vmlinux_without_a_build_id_is_known_by_its_banner(linux, files, cache
     kernel, core = files(kernel=linux.file(build_id=b""), core=linux.core)
     with kvm.open(kernel, core, dump_options=cache) as opened:
         assert pids(opened) == PIDS
+
+
+@pytest.mark.parametrize("name", sorted(linux_whole.ABIS))
+def test_a_stripped_vmlinux_tells_types(name, files, cache):
+    """It keeps its BTF; symbols are in memory."""
+    linux = linux_whole.machine(name, types=False)
+    kernel, core = files(kernel=linux.file(stripped=True), core=linux.core)
+    with kvm.open(kernel, core, dump_options=cache) as opened:
+        assert pids(opened) == PIDS
+
+
+def test_another_systems_kernel_without_a_build_id_is_refused(linux, files):
+    """It has no banner that could be compared."""
+    kernel, core = files(kernel=elf.kernel("amd64", [], build_id=b""), core=linux.core)
+    with pytest.raises(kvm.FormatError, match="kernel is no Linux kernel"):
+        kvm.open(kernel, core)
 
 
 def test_a_vmlinux_of_another_architecture_is_refused(linux, bare, files):

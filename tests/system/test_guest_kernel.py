@@ -17,6 +17,7 @@ pytestmark = [
 LATEST_SECONDS = 10.0
 TICK = 0.011
 PAGES = 512
+I386_ONLY = {"VmallocTotal"}
 DECAY = (1884 / 2048, 2014 / 2048, 2037 / 2048)  # include/linux/sched/loadavg.h
 
 
@@ -24,6 +25,11 @@ DECAY = (1884 / 2048, 2014 / 2048, 2037 / 2048)  # include/linux/sched/loadavg.h
 def seen(guest):
     """The objects of the guest's plainest core."""
     return look(guest.cores[guest.recipe.forms[0]], guest.kernel)
+
+
+def is_i386(guest):
+    """Whether it is one of the 32-bit PCs."""
+    return guest.recipe.architecture == "i386"
 
 
 def uptime(truth):
@@ -82,11 +88,15 @@ def test_memory_counters(guest, seen):
 
 
 def test_memory_fields(guest, seen):
-    """meminfo: the same names; sizes are exact, uses have hardly moved."""
+    """meminfo: the same names; sizes are exact, uses have hardly moved.
+
+    How large i386's vmalloc area is only its kernel's macros tell: no symbol does.
+    """
     told_values = guest.truth.numbers("/proc/meminfo")
     huge = {k: told_values.pop(k) for k in list(told_values) if k.startswith("HugePages_")}
     ours = seen.memory.fields
-    assert ours.keys() == told_values.keys()
+    assert told_values.keys() - ours.keys() <= (I386_ONLY if is_i386(guest) else set())
+    assert ours.keys() <= told_values.keys()
     exact = {"MemTotal", "SwapTotal", "SwapFree", "CommitLimit", "VmallocTotal", "Percpu"}
     for name in exact & ours.keys():
         assert (name, ours[name]) == (name, told_values[name] * 1024)
@@ -116,8 +126,9 @@ def test_mounts(guest, seen):
 def test_interfaces(guest, seen):
     """Every interface and its counters."""
     ours = {
-        one.name: [one.rx_bytes, one.rx_packets, one.rx_errors, one.rx_dropped, one.multicast_received,
-                   one.tx_bytes, one.tx_packets, one.tx_errors, one.tx_dropped, one.collisions]
+        one.name: [one.rx_bytes, one.rx_packets, one.rx_errors, one.rx_dropped,
+                   one.multicast_received, one.tx_bytes, one.tx_packets, one.tx_errors,
+                   one.tx_dropped, one.collisions]
         for one in seen.interfaces
     }  # fmt: skip
     places = (0, 1, 2, 3, 7, 8, 9, 10, 11, 13)

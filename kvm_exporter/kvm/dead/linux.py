@@ -169,6 +169,8 @@ def _same_kernel(memory: Memory, file: KernelFile, info: Vmcoreinfo, displacemen
     """FormatError where the file is of another build than the dump (rule 2)."""
     own = elf.build_id(file.source, file.header)
     if not own or not info.build_id:
+        if file.address(BANNER) is None:
+            raise FormatError(f"{file.name} is no Linux kernel, but the dump is one's")
         same_version(memory, file, BANNER, displacement)
     elif own.hex() != info.build_id:
         raise FormatError(

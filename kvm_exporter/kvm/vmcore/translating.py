@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain
 
 from kvm_exporter.kvm.arch import arches
-from kvm_exporter.kvm.errors import FormatError, Unsupported
+from kvm_exporter.kvm.errors import FormatError, SymbolMissing, Unsupported
 from kvm_exporter.kvm.formats import Image, KernelSymbols
 from kvm_exporter.kvm.formats.windowed import Windowed
 from kvm_exporter.kvm.memory import Memory
@@ -119,8 +119,15 @@ def _displacement(info: Vmcoreinfo, kernel: KernelSymbols | None) -> int:
     """KERNELOFFSET; where a kernel has none (i386, arm, riscv), what its file says."""
     if info.kernel_offset is not None:
         return info.kernel_offset
-    lies, linked = info.symbol(START), kernel.address(START) if kernel else None
+    lies, linked = info.symbol(START), _linked(kernel) if kernel else None
     return 0 if lies is None or linked is None else lies - linked
+
+
+def _linked(kernel: KernelSymbols) -> int | None:
+    try:
+        return kernel.address(START)
+    except SymbolMissing:  # of a stripped file nothing is displaced
+        return None
 
 
 def _translator(placed: Placed, info: Vmcoreinfo, window: DirectMap | None) -> Translator:

@@ -53,7 +53,7 @@ def direct_map(placed: Placed, image: Image, info: Vmcoreinfo) -> DirectMap | No
 
 def direct_map_from(image: Image, start: int) -> DirectMap | None:
     """The direct map where physical address 0 lies at ``start``, as far as the dump has memory."""
-    lowest, highest = _bounds(image.physical, lambda _: True)
+    lowest, highest = _bounds(image.physical, lambda *_: True)
     if lowest >= highest or not 0 <= start + lowest < start + highest <= ADDRESSES:
         return None
     return DirectMap(start + lowest, start + highest, lowest)
@@ -69,10 +69,13 @@ def _told(placed: Placed, image: Image, info: Vmcoreinfo) -> Iterator[int]:
 
 
 def _window(placed: Placed, physical: Physical, offset: int) -> DirectMap | None:
-    def is_there(address: int) -> bool:
+    def is_there(start: int, end: int) -> bool:
         if placed.machine.linear or not placed.confirmed:
             return True
-        return maps(placed.tables, address + offset, address) is not False
+        # the kernel maps none of what firmware has reserved, at either end for one
+        step = max(end - start >> 2, 1)
+        probes = (*range(start, end, step), end - 1)
+        return any(maps(placed.tables, one + offset, one) is not False for one in probes)
 
     lowest, highest = _bounds(physical, is_there)
     start, end = placed.machine.reach
@@ -84,17 +87,18 @@ def _window(placed: Placed, physical: Physical, offset: int) -> DirectMap | None
     return DirectMap(base, end, base - offset) if base < end else None
 
 
-def _bounds(physical: Physical, is_there: Callable[[int], bool]) -> tuple[int, int]:
-    """From the lowest to the highest memory that the dump has there, in whole pages."""
+def _bounds(physical: Physical, is_there: Callable[[int, int], bool]) -> tuple[int, int]:
+    """From the lowest to the highest run of the dump's memory that is there, in whole pages."""
     lowest: int | None = None
-    last: deque[int] = deque(maxlen=MOST_ELSEWHERE)
+    last: deque[tuple[int, int]] = deque(maxlen=MOST_ELSEWHERE)
     for number, extent in enumerate(physical.extents()):
         if extent.address >= MOST_PHYSICAL:
             break
-        if lowest is None and number < MOST_ELSEWHERE and is_there(extent.address):
+        run = extent.address, min(extent.address + extent.length, MOST_PHYSICAL)
+        if lowest is None and number < MOST_ELSEWHERE and is_there(*run):
             lowest = extent.address
-        last.append(min(extent.address + extent.length, MOST_PHYSICAL))
-    highest = next((end for end in reversed(last) if is_there(end - 1)), 0)
+        last.append(run)
+    highest = next((run[1] for run in reversed(last) if is_there(*run)), 0)
     return (0, 0) if lowest is None else (lowest, -(-highest // PAGE) * PAGE)
 
 
