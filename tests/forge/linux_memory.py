@@ -46,7 +46,8 @@ RADIX_64K = replace(
 
 
 def _hashed_page(page: Page) -> int:
-    return 1 << 63 | 1 << 62 | page.pa | 0x180 | 0b1100 | (0b10 if page.writable else 0)
+    """With H_PAGE_HASHPTE: the hash table has it, too."""
+    return 1 << 63 | 1 << 62 | 1 << 55 | page.pa | 0x180 | 0b1100 | (0b10 if page.writable else 0)
 
 
 def _hashed(name: str, *indices: tuple[int, int]) -> Form:

@@ -201,14 +201,13 @@ class Machine:
         ]
         [place] = [one for one in self.world.symbols if one.name == "linux_banner"]
         more: dict[str, elf.Section | bytes] = {
-            ".rodata": elf.Section(banner, elf.PROGBITS, elf.ALLOC, place.address - moved)
+            ".rodata": elf.Section(banner, elf.PROGBITS, elf.ALLOC, place.address - moved),
+            ".BTF": Btf(self.world.c).data,
         }
-        if types:
-            more[".BTF"] = Btf(self.world.c).data
         base = self.kernel.virtual(0) + self._image - moved
         return elf.kernel(
             FILES[self.name],
-            symbols,
+            None if stripped else symbols,
             base=base,
             build_id=build_id,
             more=more,

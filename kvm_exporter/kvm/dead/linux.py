@@ -40,7 +40,7 @@ from kvm_exporter.kvm.types.btf_section import is_btf
 from kvm_exporter.kvm.types.lazy import LazyTypes
 from kvm_exporter.kvm.types.linux_opening import open_linux_types
 from kvm_exporter.kvm.vmcore.finding import find_vmcoreinfo
-from kvm_exporter.kvm.vmcore.translating import UserSpaces, complete
+from kvm_exporter.kvm.vmcore.translating import UserSpaces, complete, with_told_direct_map
 from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
 
 BANNER = "linux_banner"
@@ -133,6 +133,9 @@ def _joined(
         partial(_displaced, file, image.displacement) if file else None,
         Exports(memory, arch.abi, info.symbol),
     )
+    image = with_told_direct_map(image, memory, symbols)
+    translator = image.translator or translator
+    memory = VirtualMemory(image.store or source, image.physical, translator, image.page_size)
     types = LazyTypes(
         partial(
             open_linux_types,

@@ -17,7 +17,7 @@ from kvm_exporter.kvm.errors import Fault
 from kvm_exporter.kvm.formats.model import Image
 from kvm_exporter.kvm.space import READ, WRITE, Extent, Mapping, Translator
 
-MOST_MISSES = 1 << 18
+MOST_MISSES = 1 << 20
 """Pages looked for in vain, in superpages of which a part is; the rest counts as missing."""
 
 MOST_MARKS = 1 << 30

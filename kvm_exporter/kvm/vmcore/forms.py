@@ -153,43 +153,49 @@ def arm_user(kernel: Paging) -> Paging:
 # ---- powerpc64
 
 
-def _decode_radix(entry: int, shift: int) -> Entry | None:
-    found = powerpc64.decode(entry, shift)
-    return None if found and shift == 16 and not found.leaf else found
+SOFTWARE = 0x3FE0_0000_0000_0000
+"""Between addresses of 53 bits (_PAGE_PA_MAX) and the two that say what an entry is: where the
+kernel keeps keys, and which hash group has a page (asm/book3s/64/pgtable.h, hash.h)."""
+HASHED_TABLE = 0x001F_FFFF_FFFF_FF00
+"""Without PMD_MASKED_BITS."""
 
 
-RADIX_4K = powerpc64.RADIX
-RADIX_64K = replace(
-    powerpc64.RADIX,
-    name="radix, 64 KB",
-    # RADIX_PTE_INDEX_SIZE and the others (asm/book3s/64/radix-64k.h)
-    levels=(Level(39, 13), Level(30, 9), Level(21, 9), Level(16, 5)),
-    decode=_decode_radix,
-    frame=powerpc64.FRAME & -(1 << 16),
-)
+def _radix(name: str, *levels: Level) -> Paging:
+    """Trees that the processor walks."""
+    last = levels[-1].shift
+
+    def decode(entry: int, shift: int) -> Entry | None:
+        found = powerpc64.decode(entry & ~SOFTWARE, shift)
+        return None if found and shift == last and not found.leaf else found
+
+    return _powerpc64(name, levels, decode)
 
 
 def _hashed(name: str, *levels: Level) -> Paging:
     """Tables that Linux keeps although the processor has a hash table: of all but linear maps.
 
-    Their pages are as radix trees have them, their directories hold nothing but addresses
-    (asm/book3s/64/hash.h).
+    Their pages are as radix trees have them, their directories hold little but addresses.
     """
     last = levels[-1].shift
 
     def decode(entry: int, shift: int) -> Entry | None:
         if entry & powerpc64.LEAF:
-            return powerpc64.decode(entry, shift)
+            return powerpc64.decode(entry & ~SOFTWARE, shift)
         table = entry & HASHED_TABLE
         return Entry(table, READ | WRITE | EXECUTE, 0) if table and shift > last else None
 
-    frame = powerpc64.FRAME & -(1 << last)
-    return replace(RADIX_4K, name=name, levels=levels, decode=decode, frame=frame)
+    return _powerpc64(name, levels, decode)
 
 
-HASHED_TABLE = 0x3FFF_FFFF_FFFF_FF00
-"""Without PMD_MASKED_BITS."""
-# H_PTE_INDEX_SIZE and the others (asm/book3s/64/hash-64k.h, hash-4k.h; since 4.17)
+def _powerpc64(name: str, levels: tuple[Level, ...], decode: Decode) -> Paging:
+    frame = powerpc64.FRAME & ~SOFTWARE & -(1 << levels[-1].shift)
+    return replace(powerpc64.RADIX, name=name, levels=levels, decode=decode, frame=frame)
+
+
+# RADIX_PTE_INDEX_SIZE and the others (asm/book3s/64/radix-64k.h, radix-4k.h), H_PTE_INDEX_SIZE and
+# the others (hash-64k.h, hash-4k.h; since 4.17)
+RADIX_64K = _radix("radix, 64 KB", Level(39, 13), Level(30, 9), Level(21, 9), Level(16, 5))
+RADIX_4K = _radix("radix, 4 KB", Level(39, 13), Level(30, 9), Level(21, 9), Level(12, 9))
 HASHED_64K = _hashed("hashed, 64 KB", Level(44, 8), Level(34, 10), Level(24, 10), Level(16, 8))
 HASHED_4K = _hashed("hashed, 4 KB", Level(37, 9), Level(28, 9), Level(21, 7), Level(12, 9))
 

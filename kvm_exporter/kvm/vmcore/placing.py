@@ -68,7 +68,7 @@ class Placing:
         known = (info.symbol(name) for name in (*ROOTS, VARIABLE))
         self._known = [address for address in known if address is not None]
         roots = (info.symbol(name) for name in ROOTS)
-        self._root = next((address for address in roots if address is not None), None)
+        self._root = next((one for one in roots if one is not None and self._is_address(one)), None)
 
     def told(self) -> Placed | None:
         """Where VMCOREINFO and the architecture say; None where it is not there."""
@@ -90,10 +90,13 @@ class Placing:
 
     def _first(self, deltas: Iterator[int], named: Callable[[int], bool | None]) -> Placed | None:
         """What is confirmed, else what rule 3 allows."""
-        second = None
-        for delta in dict.fromkeys(deltas):
-            there = named(delta)
-            for one in self._with(delta) if there is not False else ():
+        if self._root is None:
+            return None
+        second, tried = None, set()
+        for delta in deltas:
+            there = False if delta in tried else named(delta)
+            tried.add(delta)
+            for one in self._with(delta, self._root + delta) if there is not False else ():
                 confirmed = self._maps(one)
                 if confirmed or self._maps_apart(one):
                     return one
@@ -101,9 +104,12 @@ class Placing:
                     second = replace(one, confirmed=confirmed)
         return second
 
-    def _with(self, delta: int) -> Iterator[Placed]:
+    def _is_address(self, address: int) -> bool:
+        """Whether the architecture's kernels have such: those of 64 bits are at the upper end."""
+        return (address >> 32 > 0) == (self._arch.abi.pointer_size == 8)
+
+    def _with(self, delta: int, root: int) -> Iterator[Placed]:
         """The kernel at that place, with tables of each form."""
-        root = -1 if self._root is None else self._root + delta
         for paging in self._machine.forms(self._info) if root >= 0 else ():
             tables = PageTables(self._memory, paging, root)
             yield Placed(self._arch, self._machine, paging, delta, root, tables, confirmed=True)

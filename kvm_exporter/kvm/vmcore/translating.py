@@ -11,10 +11,10 @@ from dataclasses import replace
 from itertools import chain
 
 from kvm_exporter.kvm.arch import arches
-from kvm_exporter.kvm.errors import FormatError, SymbolMissing, Unsupported
+from kvm_exporter.kvm.errors import FormatError, KvmError, SymbolMissing, Unsupported
 from kvm_exporter.kvm.formats import Image, KernelSymbols
 from kvm_exporter.kvm.formats.windowed import Windowed
-from kvm_exporter.kvm.memory import Memory
+from kvm_exporter.kvm.memory import Memory, Symbols
 from kvm_exporter.kvm.paging import PageTables
 from kvm_exporter.kvm.source import Source
 from kvm_exporter.kvm.space import PhysicalMemory, Translator, VirtualMemory
@@ -28,6 +28,9 @@ from kvm_exporter.kvm.vmcore.windows import direct_map, direct_map_from
 
 SURE = {True: "", None: " (lost)", False: " (damaged: they do not map the kernel)"}
 
+DIRECT_MAP = "page_offset_base"
+"""The variable with the direct map's first address (arch/x86/kernel/head64.c, since 4.9)."""
+
 USER = "processes"
 """Under which name Arch.pagings has the form of processes' tables."""
 
@@ -39,13 +42,16 @@ def complete(
 
     ``source``: the dump's file.  ``kernel``: its vmlinux, if there is one.
     ``arch.pagings`` are the kernel's own form, then that of its processes (USER).
-    Errors: FormatError where nothing leads to page tables that fit.
+    Errors: FormatError where nothing leads to page tables that fit; Unsupported for an architecture
+    whose Linux is not known.
     """
     if info is None:
         raise FormatError(
             f"{source.name}: no VMCOREINFO, neither in a note nor in memory: nothing tells where "
             "the kernel and its page tables are"
         )
+    if image.arch and image.arch.name not in MACHINES:
+        raise Unsupported(f"{source.name}: Linux on {image.arch.name} cannot be read")
     memory = PhysicalMemory(image.store or source, image.physical)
     placed = _place(image, memory, info)
     if placed is None:
@@ -75,14 +81,21 @@ def complete(
     )
 
 
-def with_direct_map(image: Image, start: int) -> Image:
-    """A completed ``image`` whose direct map is not known, with one from ``start`` on.
+def with_told_direct_map(image: Image, memory: Memory, symbols: Symbols) -> Image:
+    """A completed ``image`` that lacks its direct map, with it if the kernel's variable tells it.
 
-    That is the value of x86_64's variable page_offset_base: of a truncated dump, whose tables of
-    the direct map are lost, symbols tell it.
+    That is page_offset_base, of x86_64: the tables are lost that the kernel itself would follow,
+    and ``memory`` has not much but the kernel's image, which is where its variables are.
     """
-    window = direct_map_from(image, start)
-    if image.windows or image.translator is None or window is None:
+    if image.windows or image.translator is None or image.abi is None:
+        return image
+    try:
+        (variable,) = symbols.lookup((DIRECT_MAP,))
+        data = memory.read(variable.value, image.abi.pointer_size) if variable else b""
+    except KvmError:
+        return image
+    window = direct_map_from(image, int.from_bytes(data, image.abi.byteorder))
+    if not data or window is None:
         return image
     return replace(image, translator=Windowed((window,), image.translator), windows=(window,))
 

@@ -16,7 +16,7 @@ from kvm_exporter.kvm.formats import Anchor, Image
 from kvm_exporter.kvm.segments import Segments
 from kvm_exporter.kvm.space import Extent, VirtualMemory
 from kvm_exporter.kvm.vmcore.finding import find_vmcoreinfo
-from kvm_exporter.kvm.vmcore.translating import UserSpaces, complete, with_direct_map
+from kvm_exporter.kvm.vmcore.translating import UserSpaces, complete
 
 ALL = sorted(ROWS)
 NUMBERS = [0, 1, 4095, 4096, 1 << 12, 1 << 30, 1 << 31, 1 << 32, 1 << 47, 1 << 52, 1 << 62, 1 << 63]
@@ -45,7 +45,6 @@ def try_all(source, image: Image, memory, addresses: list[int]) -> None:
                 users(address).read(address & 0xFFFF_FFFF, length)
             except KvmError:
                 continue
-        with_direct_map(image, address)
         image.direct(address)
 
 

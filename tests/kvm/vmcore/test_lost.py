@@ -10,9 +10,10 @@ from forge.pagetables import KB, MB
 
 from kvm_exporter.kvm.errors import Fault, FormatError
 from kvm_exporter.kvm.formats import Anchor, Image
+from kvm_exporter.kvm.memory import Symbol
 from kvm_exporter.kvm.space import VirtualMemory
 from kvm_exporter.kvm.vmcore.finding import find_vmcoreinfo
-from kvm_exporter.kvm.vmcore.translating import complete, with_direct_map
+from kvm_exporter.kvm.vmcore.translating import complete, with_told_direct_map
 from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
 
 IMAGE = 2 * MB
@@ -31,6 +32,21 @@ def tables_below(kernel: Kernel, address: int) -> list[int]:
         found.append(at)
         at = kernel.ram.tables.get(at + (address >> low) % (1 << high - low + 1) * 8, 0)
     return [one for one in found if one]
+
+
+class Symbols:
+    """Of a kernel whose image ends with its variable page_offset_base."""
+
+    def __init__(self, kernel: Kernel, value: int) -> None:
+        self.at = kernel.ram.base + IMAGE + 0x8000
+        kernel.ram.put(self.at, (value % (1 << 64)).to_bytes(8, "little"))
+        self.address = kernel.virtual(self.at)
+
+    def lookup(self, names) -> list[Symbol | None]:
+        return [Symbol(one, self.address) if one == "page_offset_base" else None for one in names]
+
+    def __iter__(self):
+        return iter(())
 
 
 def cut(core, kernel: Kernel, *lost: int):
@@ -81,25 +97,34 @@ def test_where_tables_say_that_nothing_is_there_it_is_not(core) -> None:
         image.translator.translate(start + 16 * KB, 1)
 
 
-def test_the_direct_map_without_its_tables(core) -> None:
-    """What VMCOREINFO tells of it, or an ELF core's segments, or a symbol, does instead."""
-    for name in ("arm64-4k-48", "x86_64"):
-        kernel = linux(name)
-        base = kernel.ram.base
-        made = cut(core, kernel, *tables_below(kernel, base + kernel.offset)[1:])
-        info = Vmcoreinfo.parse(kernel.text)
-        image = complete(made.image, made.source, info)
-        if name == "x86_64":
-            assert image.windows == ()
-            linear = Anchor(base + MB + kernel.offset, base + MB)
-            told = complete(replace(made.image, linear=linear), made.source, info)
-            image = with_direct_map(image, kernel.offset)
-            assert told.windows == image.windows
-        assert image.direct(base) == base + kernel.offset
-        held = memory(made.source, image)
-        assert held.read(base + IMAGE + UTS + kernel.offset, 5) == b"Linux"
-        assert held.read(kernel.virtual(base + IMAGE + UTS), 5) == b"Linux"
-        assert with_direct_map(image, 0xFFFF_8880_0000_0000) is image
+def test_arm64s_direct_map_without_its_tables(core) -> None:
+    """What VMCOREINFO tells of it does instead."""
+    kernel = linux("arm64-4k-48")
+    base = kernel.ram.base
+    made = cut(core, kernel, *tables_below(kernel, base + kernel.offset)[1:])
+    image = complete(made.image, made.source, Vmcoreinfo.parse(kernel.text))
+    assert image.direct(base) == base + kernel.offset
+    held = memory(made.source, image)
+    assert held.read(base + IMAGE + UTS + kernel.offset, 5) == b"Linux"
+    assert held.read(kernel.virtual(base + IMAGE + UTS), 5) == b"Linux"
+
+
+def test_x86_64s_direct_map_without_its_tables(core) -> None:
+    """An ELF core's segments tell it, or the kernel's variable; without either there is none."""
+    kernel = linux("x86_64")
+    symbols = Symbols(kernel, kernel.offset)
+    made = cut(core, kernel, *tables_below(kernel, kernel.offset)[1:])
+    info = Vmcoreinfo.parse(kernel.text)
+    image = complete(made.image, made.source, info)
+    assert image.windows == ()
+    linear = Anchor(MB + kernel.offset, MB)
+    told = complete(replace(made.image, linear=linear), made.source, info)
+    image = with_told_direct_map(image, memory(made.source, image), symbols)
+    assert told.windows == image.windows
+    held = memory(made.source, image)
+    assert held.read(IMAGE + UTS + kernel.offset, 5) == b"Linux"
+    assert held.read(kernel.virtual(IMAGE + UTS), 5) == b"Linux"
+    assert with_told_direct_map(image, held, symbols) is image
 
 
 def test_segments_that_lie_elsewhere_are_not_the_direct_map(core) -> None:
@@ -112,13 +137,16 @@ def test_segments_that_lie_elsewhere_are_not_the_direct_map(core) -> None:
     assert image.direct(0) == kernel.offset
 
 
-@pytest.mark.parametrize("start", [-(1 << 70), -1, 1 << 64, 1 << 80])
-def test_a_direct_map_that_is_nowhere(core, start: int) -> None:
-    """A damaged variable makes none."""
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_variable_that_tells_nothing(core, lost: bool) -> None:
+    """A damaged variable, or one that is lost, makes no direct map."""
     kernel = linux("x86_64")
+    symbols = Symbols(kernel, -1)
+    if lost:
+        symbols.address = 0
     made = cut(core, kernel, *tables_below(kernel, kernel.offset)[1:])
     image = complete(made.image, made.source, Vmcoreinfo.parse(kernel.text))
-    assert with_direct_map(image, start) is image
+    assert with_told_direct_map(image, memory(made.source, image), symbols) is image
 
 
 @pytest.mark.parametrize("name", ["x86_64", "arm64-64k-48", "powerpc64le", "i386-pae"])
