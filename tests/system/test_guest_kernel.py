@@ -83,7 +83,7 @@ def test_memory_counters(guest, seen):
     assert fallen == {}
     assert {k: v for k, v in levels.items() if abs(v - told_values[k]) > PAGES} == {}
     assert (seen.swap_activity.out_bytes, seen.swap_activity.in_bytes) == tuple(
-        told_values[name] * guest.recipe.page_size for name in ("pswpout", "pswpin")
+        told_values[name] * guest.truth.page_size for name in ("pswpout", "pswpin")
     )
 
 
@@ -100,7 +100,7 @@ def test_memory_fields(guest, seen):
     exact = {"MemTotal", "SwapTotal", "SwapFree", "CommitLimit", "VmallocTotal", "Percpu"}
     for name in exact & ours.keys():
         assert (name, ours[name]) == (name, told_values[name] * 1024)
-    room = PAGES * guest.recipe.page_size
+    room = PAGES * guest.truth.page_size
     odd = {k: (v, told_values[k] * 1024) for k, v in ours.items()
            if abs(v - told_values[k] * 1024) > room}  # fmt: skip
     assert odd == {}

@@ -16,12 +16,17 @@ from system.guests.seen import look, opened
 pytestmark = pytest.mark.system
 
 READER = Path(__file__).parent / "guests" / "kdumpfile_pages.py"
-# libkdumpfile 0.5.1 has neither 32-bit ARM nor flattened nor split dumps.
+# What libkdumpfile 0.5.1 cannot read: 32-bit ARM, flattened and split dumps; QEMU's ELF of ppc64el,
+# whose section headers have the other byte order; its kdump of arm64, whose memory starts high.
+UNREAD = {("ppc64el", "elf"), ("arm64", "kdump")}
 PAGES = [
     (recipe.name, form)
     for recipe in RECIPES
     for form in recipe.forms
-    if recipe.architecture != "armhf" and not form.endswith("flat") and form != "split"
+    if recipe.architecture != "armhf"
+    and not form.endswith("flat")
+    and form != "split"
+    and (recipe.architecture, form) not in UNREAD
 ]
 # drgn 0.3.0 translates addresses of 64-bit kernels, and knows a dump's kernel by its VMCOREINFO.
 SYMBOLS = [
@@ -42,12 +47,13 @@ PLATFORMS = {"amd64": Architecture.X86_64, "arm64": Architecture.AARCH64}
 def test_pages(guest, form):
     """Pages all over physical memory are libkdumpfile's, byte for byte."""
     [core] = guest.cores[form]
-    size = guest.recipe.page_size
+    size = guest.truth.page_size
     ours = {}
     with opened([core], guest.kernel) as kvm:
         for page in kvm.pages():
             address = page.kernel_address if page.direct_address is None else page.direct_address
-            if page.offset is not None and (page.physical // size) % 7 == 0:
+            chosen = (page.physical // size) % 7 == 0
+            if chosen and page.offset is not None and address is not None:
                 ours[page.physical] = str(zlib.crc32(kvm.read(address, size)))
     asked = "".join(f"{physical}\n" for physical in ours)
     command = ["/usr/bin/python3", READER, core, str(size)]

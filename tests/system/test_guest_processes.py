@@ -23,7 +23,7 @@ def seen(guest):
 @pytest.fixture
 def rows(guest, seen):
     """Processes both told and seen: (what was told, the Process)."""
-    size = guest.recipe.page_size
+    size = guest.truth.page_size
     pids = sorted(set(guest.truth.pids()) & seen.processes.keys())
     return [(told.process(guest.truth, pid, size), seen.processes[pid]) for pid in pids]
 
@@ -74,7 +74,7 @@ def test_population_is_odd(guest, seen):
 
 def test_threads(guest, seen):
     """Every thread has its own name, numbers and times."""
-    size = guest.recipe.page_size
+    size = guest.truth.page_size
     odd = {}
     for pid in settled(guest.truth, seen):
         for tid in guest.truth.threads(pid):

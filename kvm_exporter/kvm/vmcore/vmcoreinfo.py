@@ -97,11 +97,6 @@ class Vmcoreinfo:
         """Bytes that the kernel lies above where it was linked (KASLR)."""
         return _hex(self.values.get("KERNELOFFSET"))
 
-    @property
-    def crash_time(self) -> int | None:
-        """When the kernel died: seconds since 1970."""
-        return _count(self.values.get("CRASHTIME"))
-
 
 def _hex(text: str | None) -> int | None:
     found = HEX.fullmatch(text) if text else None

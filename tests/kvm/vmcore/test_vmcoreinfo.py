@@ -43,7 +43,6 @@ def test_each_kind_of_line() -> None:
     assert info.number("kimage_voffset") == 0xFFFF7FFFC0000000
     assert info.kernel_offset == 0x37400000
     assert info.config("X86_PAE") == "y"
-    assert info.crash_time == 1795435200
     assert info.value("PAGESIZE") == "4096"
 
 
@@ -53,7 +52,6 @@ def test_what_is_not_there_is_none() -> None:
     asked = (info.symbol, info.number, info.offset, info.size, info.length, info.config, info.value)
     assert [ask("swapper_pg_dir") for ask in asked] == [None] * len(asked)
     assert info.release is info.build_id is info.page_size is info.kernel_offset is None
-    assert info.crash_time is None
     assert facts(info) == ()
 
 
@@ -100,10 +98,10 @@ def test_what_is_no_address_is_absent(value: str) -> None:
 
 
 def test_sizes_are_not_negative() -> None:
-    """A negative offset, size or time is none."""
-    info = parse("OFFSET(x)=-8", "SIZE(x)=-8", "LENGTH(x)=-1", "CRASHTIME=-1", "PAGESIZE=-4096")
+    """A negative offset or size is none."""
+    info = parse("OFFSET(x)=-8", "SIZE(x)=-8", "LENGTH(x)=-1", "PAGESIZE=-4096")
     assert info.offset("x") is info.size("x") is info.length("x") is None
-    assert info.crash_time is info.page_size is None
+    assert info.page_size is None
 
 
 @pytest.mark.parametrize("size", ["0", "1", "4095", "12288", "2097152"])

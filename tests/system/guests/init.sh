@@ -95,7 +95,7 @@ dmesg >./dmesg.txt
 copy() { cp -d --parents "$@" $truth; }
 copy -r /proc/sys/kernel /proc/sys/fs
 copy /proc/kallsyms /proc/modules /proc/iomem /proc/cpuinfo /proc/partitions /proc/cmdline \
-    /proc/version /proc/buddyinfo /proc/softirqs /proc/slabinfo /proc/schedstat
+    /proc/version /proc/1/auxv /proc/buddyinfo /proc/softirqs /proc/slabinfo /proc/schedstat
 for pid in /proc/[0-9]*; do
     copy "$pid/cgroup" "$pid/comm" "$pid/cmdline" "$pid/environ" "$pid/limits" "$pid/maps" \
         "$pid/mountinfo" "$pid/wchan" "$pid"/ns/* "$pid"/fd/* "$pid/exe" "$pid/cwd" "$pid/root" \
@@ -115,5 +115,8 @@ head -n 99999 /proc/[0-9]*/stat /proc/[0-9]*/statm /proc/[0-9]*/status /proc/[0-
     /proc/zoneinfo /proc/meminfo /proc/vmstat /proc/stat /proc/loadavg /proc/uptime
 echo "===LATE END==="
 # shellcheck disable=SC2154  # the kernel makes environment of its command line
-[ "$end" = panic ] && echo c >/proc/sysrq-trigger
+if [ "$end" = panic ]; then
+    sleep 1 # until the console has told all of it
+    echo c >/proc/sysrq-trigger
+fi
 while :; do read -r _; done

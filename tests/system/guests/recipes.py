@@ -59,7 +59,6 @@ class Recipe:
     machine: tuple[str, ...]
     console: str = "ttyS0"
     memory: int = 160
-    page_size: int = 4096
     suite: str = "bookworm"
     modules: tuple[str, ...] = HANDED_OVER
     capture_modules: tuple[str, ...] = ()
@@ -75,7 +74,7 @@ class Recipe:
     def command(self) -> list[str]:
         """QEMU's command line but for what is booted."""
         system, *machine = self.machine
-        common = ("-nodefaults", "-accel", "tcg,thread=single", "-m", str(self.memory))
+        common = ("-nodefaults", "-accel", "tcg", "-m", str(self.memory))
         line = f"console={self.console} quiet loglevel=1 {self.command_line}"
         return [system, *common, *machine, "-append", line]
 
@@ -103,6 +102,7 @@ def arm(system: str, machine: str, cpu: str, *more: str) -> tuple[str, ...]:
     return (f"qemu-system-{system}", "-machine", machine, "-cpu", cpu, "-smp", "2", *more)
 
 
+NEWER, OLDER = "bookworm-backports", "bullseye"
 PAGING = ("elf", "paging", "kdump-zlib")  # QEMU walks the page tables of x86 only
 AMD64 = ("linux-image-cloud-amd64", "amd64", "x86_64-freestanding-none")
 ARM64 = ("linux-image-cloud-arm64", "arm64", "aarch64-freestanding-none")
@@ -126,8 +126,8 @@ RECIPES = (
         modules=(*MODULES, *DISK), capture_modules=DISK,
         command_line="crashkernel=160M end=panic", until=CAPTURED, dumps=(), products=True,
     ),
-    Recipe("amd64-6.12", *AMD64, pc("x86_64", FIVE_LEVELS), suite="bookworm-backports", dumps=PAGING),
-    Recipe("amd64-5.10", *AMD64, pc("x86_64", FIVE_LEVELS), suite="bullseye", dumps=PAGING),
+    Recipe("amd64-6.12", *AMD64, pc("x86_64", FIVE_LEVELS), suite=NEWER, dumps=PAGING),
+    Recipe("amd64-5.10", *AMD64, pc("x86_64", FIVE_LEVELS), suite=OLDER, dumps=PAGING),
     Recipe(
         "i386-pae", "linux-image-686-pae", *I386, pc("i386", "qemu32,+pae,+nx"),
         dumps=PAGING, debug=True, alone=False,
@@ -143,7 +143,7 @@ RECIPES = (
     Recipe(
         "arm64-6.12", *ARM64,
         arm("aarch64", "virt", "max,pauth-impdef=on", "-device", "vmcoreinfo"),
-        console="ttyAMA0", memory=256, suite="bookworm-backports",
+        console="ttyAMA0", memory=256, suite=NEWER,
     ),
     Recipe(
         "armhf-lpae", "linux-image-armmp-lpae", *ARMHF, arm("arm", "virt", "cortex-a15"),
@@ -156,7 +156,7 @@ RECIPES = (
     Recipe(
         "ppc64el", "linux-image-powerpc64le", "ppc64el", "powerpc64le-freestanding-none",
         ("qemu-system-ppc64", "-machine", POWER, "-cpu", "power9", "-smp", "2"),
-        console="hvc0", memory=512, page_size=65536, modules=MODULES, suite="bookworm-backports",
+        console="hvc0", memory=512, modules=MODULES, suite=NEWER,
     ),
 )  # fmt: skip
 BY_NAME = {recipe.name: recipe for recipe in RECIPES}

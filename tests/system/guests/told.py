@@ -6,6 +6,7 @@ Written from the manual pages, not from the reader.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from system.guests.truth import Truth
@@ -172,12 +173,13 @@ def cpu_times(truth: Truth) -> list[list[float]]:
 
 
 def symbols(truth: Truth) -> dict[str, int]:
-    """Names of /proc/kallsyms and their addresses; those that several symbols have are left out."""
-    rows = [line.split()[:3] for line in truth.text("/proc/kallsyms").splitlines()]
-    seen: dict[str, int] = {}
-    twice = set()
-    for address, _, name in rows:
-        if name in seen:
-            twice.add(name)
-        seen[name] = int(address, 16)
-    return {name: address for name, address in seen.items() if name not in twice}
+    """Names of /proc/kallsyms and their addresses.
+
+    Those that several symbols have are left out, and so is code that the kernel wrote itself
+    (``[__builtin__kprobes]``, ``[bpf]``): these are in no table.
+    """
+    rows = [line.split() for line in truth.text("/proc/kallsyms").splitlines()]
+    written = [row for row in rows if row[3:] and row[3].startswith(("[__builtin__", "[bpf]"))]
+    names = Counter(row[2] for row in rows)
+    names.subtract(Counter(row[2] for row in written * 2))
+    return {row[2]: int(row[0], 16) for row in rows if names[row[2]] == 1}

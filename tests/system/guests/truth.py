@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import re
+import struct
 import tarfile
 from dataclasses import dataclass
 
 MARKED = re.compile(
     rb"===TRUTH BEGIN===\n(.*?)===TRUTH END===\n===LATE BEGIN===\n(.*?)===LATE END===", re.DOTALL
 )
+AT_PAGESZ = 6
 HEADING = re.compile(rb"^==> (\S+) <==\n", re.MULTILINE)
 
 
@@ -31,6 +33,17 @@ class Truth:
         """A "name value" file such as /proc/vmstat, or "Name:  value kB" such as /proc/meminfo."""
         words = (line.replace(":", "").split() for line in self.text(path).splitlines())
         return {row[0]: int(row[1]) for row in words}
+
+    @property
+    def page_size(self) -> int:
+        """Bytes in a page, as the kernel told init in its auxiliary vector (getauxval(3))."""
+        data = self.files["/proc/1/auxv"]
+        for word in ("<QQ", "<II"):
+            if len(data) % struct.calcsize(word) == 0:
+                size = dict(struct.iter_unpack(word, data)).get(AT_PAGESZ)
+                if size:
+                    return size
+        raise AssertionError(f"no page size in {data!r}")
 
     def pids(self) -> list[int]:
         """The processes that were there at the end."""
