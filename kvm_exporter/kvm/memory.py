@@ -54,6 +54,19 @@ def exactly(memory: Memory, address: int, length: int) -> bytes:
     return data
 
 
+def before(memory: Memory, end: int, size: int) -> bytes:
+    """The memory before ``end``, as far back as it goes without a gap, ``size`` bytes or so."""
+    parts: list[bytes] = []
+    stop, start = end, (end - 1) // PAGE * PAGE
+    while start > end - size and start >= 0:
+        try:
+            parts.append(exactly(memory, start, stop - start))
+        except Fault:
+            break
+        stop, start = start, start - PAGE
+    return b"".join(reversed(parts))
+
+
 def occurrences(memory: Memory, start: int, size: int, wanted: bytes) -> Iterator[int]:
     """The addresses of ``wanted`` in ``size`` bytes from ``start`` on.
 

@@ -110,7 +110,9 @@ def _swap(world: World, mount: Thing, root: Thing) -> None:
         area = world.new("struct swap_info_struct", flags=flags, pages=pages, prio=priority)
         area.set(swap_file=file)
         if "inuse_pages.counter" in world.c.layout("struct swap_info_struct"):
-            area.put("inuse_pages.counter", used | (1 << 30 if used == 40 else 0))
+            # of an int's bits, or of a long's
+            full = 30 if world.abi.order == ">" else 8 * world.abi.pointer - 2
+            area.put("inuse_pages.counter", used | (1 << full if used == 40 else 0))
         else:
             area.set(inuse_pages=used)
         areas.append(area)

@@ -4,8 +4,8 @@ The names are the kernel's (include/linux/sched.h and its kin); the order and th
 up and differ between the two, so that whoever assumes an offset is wrong.
 
 MODERN is as of 6.12: __state, pid_links, signal->pids, rss counters by CPU, worker_private,
-xarrays, time namespaces, no thread_group.  OLD is as of 4.18: state, a pid_link for each type, atomic rss
-counters, real_start_time, radix trees.
+xarrays, time namespaces, no thread_group.  OLD is as of 4.18: state, a pid_link for each type,
+atomic rss counters, real_start_time, radix trees.
 """
 
 TYPES = """

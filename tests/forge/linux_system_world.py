@@ -30,8 +30,18 @@ TIMES = {
 }
 """kernel_cpustat, in hundredths of a second: of 0 and 34 the idle times are elsewhere."""
 
+KERNEL_CPUSTAT = """
+struct kernel_cpustat {
+    signed char idle_dyntick; signed char idle_elapse; u32 idle_sleeptime_seq; u64 idle_entrytime;
+    u64 idle_stealtime[2]; u64 cpustat[10];
+};
+"""
+
 ASLEEP = {0: (70, 7, 90.25), 1: (1, 1, 1), 34: (80, 8, 95.0)}
 """Seconds without a tick, idle and waiting, and when it fell asleep; 1 and 34 do not wait."""
+
+STOLEN = (SECOND // 4, 2 * SECOND)
+"""Nanoseconds of the sleep before that a hypervisor took, idle and waiting."""
 
 MONOTONIC, SUSPENDED, REAL = (100, 250_000_000), 5, 1_700_000_000_600_000_000
 """The clock: seconds and nanoseconds, seconds, nanoseconds of Unix time at its zero."""
@@ -72,7 +82,8 @@ BLOCK_DEVICES = (25, 0, 17)
 """Pages that each block device's inode has."""
 
 COMMITTED = (6000, {0: 7, 1: 0, 34: -3})
-"""vm_committed_as: what was handed in, and what each CPU has."""
+FILES = (320, {0: -4, 1: 0, 34: 5})
+"""vm_committed_as, nr_files: what was handed in, and what each CPU has."""
 
 POOLS = ((9, 3, 2, 1, 0), (18, 1, 0, 0, 0))
 """Order, pages in the pool, free, reserved, surplus."""
@@ -131,6 +142,13 @@ class Cpus:
 def modern(abi: cdecl.Abi = cdecl.AMD64) -> World:
     """A kernel as of 6.18."""
     world = World(MODERN, abi)
+    fill(world)
+    return world
+
+
+def newest(abi: cdecl.Abi = cdecl.AMD64) -> World:
+    """As modern, but kernel_cpustat has the times of sleeping CPUs as well (7.2)."""
+    world = World(MODERN + KERNEL_CPUSTAT, abi)
     fill(world)
     return world
 
@@ -212,6 +230,9 @@ def _common(world: World, cpus: Cpus) -> None:
 
 
 def _times(cpus: Cpus) -> None:
+    if "kernel_cpustat" in cpus.world.c.structs:
+        _counted_times(cpus)
+        return
     base = cpus.reserve(8 * len(MODES))
     cpus.world.symbol(
         "kernel_cpustat", base if len(cpus.numbers) > 1 else base - cpus.start + cpus.areas[0]
@@ -219,6 +240,17 @@ def _times(cpus: Cpus) -> None:
     for cpu, copy in cpus.copies(base, "u64").items():
         raw = b"".join(cpus.world.number(ticks * SECOND // 100 + 1, 8) for ticks in TIMES[cpu])
         cpus.world.write(copy.address, raw)
+
+
+def _counted_times(cpus: Cpus) -> None:
+    for cpu, stat in cpus.variable("kernel_cpustat", "struct kernel_cpustat").items():
+        times = [ticks * SECOND // 100 + 1 for ticks in TIMES[cpu]]
+        idle, waiting, since = ASLEEP[cpu]
+        if cpu != 1:
+            times[MODES.index("idle")] = idle * SECOND
+            times[MODES.index("iowait")] = waiting * SECOND
+        stat.set(cpustat=times, idle_elapse=int(cpu != 1), idle_entrytime=int(since * SECOND))
+        stat.set(idle_stealtime=list(STOLEN))
 
 
 def _clock(keeper: Thing) -> None:
@@ -261,18 +293,21 @@ def _counters(world: World, cpus: Cpus) -> None:
     cpus.numbers_of("nr_inodes", "long", INODES)
     world.define("total_forks", "u_long", 1234)
     world.define("files_stat", "struct files_stat_struct", {"max_files": 99999})
-    world.define("nr_files", "struct percpu_counter", {"count": 320})
+    _counter(world, cpus, "nr_files", FILES)
     world.define("max_threads", "int", 7777)
 
 
-def _memory(world: World, cpus: Cpus) -> None:
-    handed_in, own = COMMITTED
+def _counter(world: World, cpus: Cpus, name: str, value: tuple[int, Mapping[int, int]]) -> None:
+    """A counter: what was handed in, and what each CPU has."""
+    handed_in, own = value
     copies = cpus.reserve(4)
     for cpu, copy in cpus.copies(copies, "s32").items():
         world.write(copy.address, world.number(own[cpu], 4))
-    world.define(
-        "vm_committed_as", "struct percpu_counter", {"count": handed_in, "counters": copies}
-    )
+    world.define(name, "struct percpu_counter", {"count": handed_in, "counters": copies})
+
+
+def _memory(world: World, cpus: Cpus) -> None:
+    _counter(world, cpus, "vm_committed_as", COMMITTED)
     states = cpus.variable("vm_event_states", "struct vm_event_state")
     for cpu, state in states.items():
         state.set(event=[{0: pair[0], 1: 0, 34: pair[1]}[cpu] for pair in EVENTS.values()])

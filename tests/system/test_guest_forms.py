@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 from system.guests.recipes import RECIPES
-from system.guests.seen import look
+from system.guests.seen import look, opened
 
 from kvm_exporter.cli import main
+from kvm_exporter.kvm.errors import KvmError
 
 pytestmark = pytest.mark.system
 
@@ -76,6 +77,37 @@ def test_inspect(guest, capsys):
     for subject in (
         ["ps", "--threads"], ["process", "1"], ["swap"], ["cpus"], ["memory"], ["msgbuf"],
         ["mounts"], ["interfaces"], ["files"], ["nlist", "linux_banner"],
-        ["type", "struct list_head"], ["symbols", "*_banner"], ["read", "linux_banner", "16"],
+        ["type", "struct list_head"], ["symbols", "sched_*"], ["read", "linux_banner", "16"],
     ):  # fmt: skip
         assert inspect(*subject), subject
+
+
+@pytest.mark.parametrize("guest", [r.name for r in RECIPES if not r.alone], indirect=True)
+def test_without_vmlinux(guest):
+    """Where the core alone does not do, an object is the same, partly unknown, or an error."""
+    form = guest.recipe.forms[0]
+    seen = look(guest.cores[form], guest.kernel)
+    failed = []
+    with opened(guest.cores[form]) as kvm:
+        assert kvm.nlist(["schedule"]) != [None]
+        for name in ("load_average", "swap_devices", "uname", "mounts", "interfaces"):
+            try:
+                assert odd_fields(getattr(kvm, name)(), getattr(seen, name)) == []
+            except KvmError as error:
+                failed.append((name, str(error)))
+        try:
+            assert {process.pid: process.comm for process in kvm.processes()} == {
+                pid: process.comm for pid, process in seen.processes.items()
+            }
+        except KvmError as error:
+            failed.append(("processes", str(error)))
+    assert failed
+    assert all(words for _, words in failed)
+
+
+def odd_fields(ours, theirs):
+    """What of an object, or of each of several, is known and differs."""
+    if isinstance(theirs, tuple):
+        return [odd for pair in zip(ours, theirs, strict=True) for odd in odd_fields(*pair)]
+    pairs = [(name, getattr(ours, name), getattr(theirs, name)) for name in theirs.__slots__]
+    return [pair for pair in pairs if pair[1] is not None and pair[1] != pair[2]]

@@ -11,13 +11,10 @@ from __future__ import annotations
 from functools import cached_property
 
 from kvm_exporter.kvm.errors import Fault, Filtered
-from kvm_exporter.kvm.memory import Memory, Symbols
+from kvm_exporter.kvm.memory import PAGE, Memory, Symbols
 
 BOUNDS = ("_sdata", "_edata", "__bss_start", "__bss_stop")
 """include/asm-generic/sections.h; between the two there are sections that are freed after boot."""
-
-PAGE = 4096
-"""The smallest: what is zeros, is so up to the end of it at least."""
 
 
 class KernelZeros:
@@ -50,6 +47,7 @@ class KernelZeros:
         except Filtered:
             if not any(start <= address < end for start, end in self._own):
                 raise
+        # what is zeros, is so up to the end of the smallest page at least
         return bytes(min(length, PAGE - address % PAGE))
 
     @cached_property

@@ -74,6 +74,13 @@ class Struct:
         row = self.at(address)
         return None if row is None else Values(zip(self.names, row, strict=True))
 
+    def needed(self, address: int) -> Values:
+        """As ``values``; Fault where there is none, or it cannot be read."""
+        found = self.values(address) if address > 0 else None
+        if found is None:
+            raise Fault(address, f"{self._name} cannot be read")
+        return found
+
 
 def read_numbers(target: Target, name: str, members: Sequence[str], address: int) -> Row:
     """Integers of the struct at ``address``; TypeMissing, or Fault, if it has not all of them."""

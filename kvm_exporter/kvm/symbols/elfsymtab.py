@@ -20,6 +20,7 @@ from kvm_exporter.kvm import elf
 from kvm_exporter.kvm.errors import FormatError, SymbolMissing
 from kvm_exporter.kvm.linkersets import encoded
 from kvm_exporter.kvm.memory import Symbol
+from kvm_exporter.kvm.remembered import Remembered
 from kvm_exporter.kvm.source import Readable
 from kvm_exporter.kvm.symbols.addresses import AddressIndex
 from kvm_exporter.kvm.symbols.dynhash import DynamicSymbols
@@ -79,7 +80,7 @@ class ElfSymbols:
         self.complete = complete
         self._end = end
         self._dynamic = dynamic
-        self._known: dict[bytes, Entry | None] = {}
+        self._known: Remembered[bytes, Entry | None] = Remembered(MOST_KNOWN)
 
     def lookup(self, names: Sequence[str]) -> list[Symbol | None]:
         """As Symbols.lookup (rule 3); bare names of per-CPU variables are not understood here."""
@@ -102,16 +103,11 @@ class ElfSymbols:
 
         Where .dynsym has it, its own ``name`` is a place in that table's strings.
         """
-        if name is None:
-            return None
-        try:
-            return self._known[name]
-        except KeyError:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            entry = self._dynamic.find(name) if self._dynamic else None
-            entry = self._known[name] = entry or self.table.find(name)
-            return entry
+        return None if name is None else self._known.of(name, self._search)
+
+    def _search(self, name: bytes) -> Entry | None:
+        found = self._dynamic.find(name) if self._dynamic else None
+        return found or self.table.find(name)
 
     def symbol(self, entry: Entry, name: str | None = None) -> Symbol:
         """An entry as kvm_nlist(3) has it, under its own name unless told."""

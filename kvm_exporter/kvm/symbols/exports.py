@@ -23,8 +23,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from kvm_exporter.kvm.abi import Abi
-from kvm_exporter.kvm.errors import Fault, SymbolMissing
-from kvm_exporter.kvm.memory import Memory, occurrences
+from kvm_exporter.kvm.errors import SymbolMissing
+from kvm_exporter.kvm.memory import Memory, before, occurrences
 
 ANCHORS = b"init_task", b"filp_close", b"jiffies_64", b"kmem_cache_alloc"
 """Exported since ever (init/init_task.c, fs/open.c, kernel/time/timer.c, mm/slub.c)."""
@@ -40,6 +40,9 @@ MOST_ANCHORS = 16
 
 REACH = 1 << 20
 """Bytes between an entry and its name; 8,000 exports and their names have some 600 KB."""
+
+MOST_NAMING, MOST_ENTRIES = 4, 1 << 15
+"""Entries that lead to one string; entries on either side of one."""
 
 FEWEST = 64
 """Entries of a table; kernels export thousands."""
@@ -73,8 +76,8 @@ def read_exports(memory: Memory, abi: Abi, end: int, known: Find) -> Mapping[byt
     """
     for name in ANCHORS:
         found = occurrences(memory, end, MOST_SEARCHED, b"\0%s\0" % name)
-        for before in islice(found, MOST_ANCHORS):
-            region = _Region(memory, abi, before + 1)
+        for nul in islice(found, MOST_ANCHORS):
+            region = _Region(memory, abi, nul + 1)
             best = max((region.table(form) for form in _forms(abi)), key=len)
             if len(best) >= FEWEST and _agree(best, known):
                 return best
@@ -124,7 +127,7 @@ class _Region:
     def __init__(self, memory: Memory, abi: Abi, anchor: int) -> None:
         self._abi = abi
         self._anchor = anchor
-        self._before = _before(memory, anchor & -8)
+        self._before = before(memory, anchor & -8, REACH)
         self._base = (anchor & -8) - len(self._before)
         self._data = self._before + memory.read(anchor & -8, REACH)
 
@@ -136,13 +139,18 @@ class _Region:
         if self._abi.byteorder != sys.byteorder:
             words.byteswap()
         found: dict[bytes, int] = {}
-        for number in self._naming(words, form):
+        for number in islice(self._naming(words, form), MOST_NAMING):
             for step in (form.words, -form.words):
-                at = number - 1
-                while entry := self._entry(words, form, at):
-                    found[entry[0]] = entry[1]
-                    at += step
+                found.update(islice(self._entries(words, form, number - 1, step), MOST_ENTRIES))
         return found
+
+    def _entries(
+        self, words: array[int], form: Form, at: int, step: int
+    ) -> Iterator[tuple[bytes, int]]:
+        """Those from the word number ``at`` on, up to what is none."""
+        while entry := self._entry(words, form, at):
+            yield entry
+            at += step
 
     def _naming(self, words: array[int], form: Form) -> Iterator[int]:
         """The numbers of words that lead to the anchor."""
@@ -161,17 +169,3 @@ class _Region:
             value, name = here + value, here + words.itemsize + name
         match = NAME.match(self._data, name - self._base) if name >= self._base else None
         return (match[0][:-1], value & self._abi.address_mask) if match else None
-
-
-def _before(memory: Memory, end: int) -> bytes:
-    """As much of what lies before ``end`` as can be read, ``REACH`` at most."""
-    size = REACH
-    while size >= 4096:
-        try:
-            data = memory.read(end - size, size)
-        except Fault:
-            data = b""
-        if len(data) == size:
-            return data
-        size >>= 1
-    return b""

@@ -24,6 +24,7 @@ from zlib import crc32
 
 from kvm_exporter.kvm.errors import FormatError
 from kvm_exporter.kvm.nm import is_external
+from kvm_exporter.kvm.remembered import Remembered
 from kvm_exporter.kvm.symbols.symtab import numbers_of
 
 TOKENS = 256
@@ -58,7 +59,7 @@ class Names:
         self.text = text
         self.offsets = offsets
         self.checksums = checksums
-        self._known: dict[bytes, int | None] = {}
+        self._known: Remembered[bytes, int | None] = Remembered(MOST_KNOWN)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -73,13 +74,7 @@ class Names:
 
     def find(self, name: bytes) -> int | None:
         """The number of the symbol of just that name (nm.py's rule 2); None where there is none."""
-        try:
-            return self._known[name]
-        except KeyError:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            number = self._known[name] = self._search(name)
-            return number
+        return self._known.of(name, self._search)
 
     def _search(self, name: bytes) -> int | None:
         numbers = self._all(name)

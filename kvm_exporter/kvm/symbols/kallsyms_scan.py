@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.errors import Fault, FormatError, SymbolMissing
-from kvm_exporter.kvm.memory import Memory, exactly, occurrences
+from kvm_exporter.kvm.memory import Memory, before, exactly, occurrences
 from kvm_exporter.kvm.symbols.kallsyms_names import LONGEST_TOKEN, TOKENS, lengths, read_tokens
 from kvm_exporter.kvm.symbols.kallsyms_tables import MOST_SYMBOLS, Tables
 from kvm_exporter.kvm.symbols.kallsyms_values import Column, Form
@@ -39,12 +39,15 @@ MOST_SCANNED = 1 << 27
 WINDOWS = 1 << 22, 1 << 25
 """Bytes before the tokens that have names and markers: a kernel's 2 MB, or many more."""
 
-PAGE = 1 << 12
-"""Bytes of these that are read together: gaps are between pages."""
-
 ZERO = bytes(4)
 MOST_ZEROS = 1 << 16
 """Words that may be the first marker; of a kernel's, a few hundred are looked at."""
+
+MOST_MARKED = 1 << 6
+"""Places with markers that names are looked for before; in a kernel one of the first has them."""
+
+MOST_TOKENS = 16
+"""Tables of tokens; a kernel has one."""
 
 STEP = 256
 """Names from marker to marker."""
@@ -59,9 +62,10 @@ def find_tables(memory: Memory, abi: Abi, start: int) -> Iterator[Tables]:
     Errors: SymbolMissing where nothing does.
     """
     found = False
-    for address in occurrences(memory, start, MOST_SCANNED, DIGITS):
-        tokens = _tokens_around(memory, abi, address)
-        tables = _tables(memory, abi, start, tokens) if tokens else None
+    digits = occurrences(memory, start, MOST_SCANNED, DIGITS)
+    known = (_tokens_around(memory, abi, address) for address in digits)
+    for tokens in islice(filter(None, known), MOST_TOKENS):
+        tables = _tables(memory, abi, start, tokens)
         if tables:
             found = True
             yield tables
@@ -145,12 +149,19 @@ class _Window:
 
     def names(self) -> Iterator[tuple[int, int]]:
         """The count of names and their address, of each place that has markers behind (rule 3)."""
+        for at, markers in islice(self._marked(), MOST_MARKED):
+            # what follows the last one may look like one more
+            for number in range(len(markers), max(len(markers) - 2, 1), -1):
+                yield from self._names_before(at, markers[:number])
+
+    def _marked(self) -> Iterator[tuple[int, list[int]]]:
+        """Each place of two markers or more, and these."""
+        words = [struct.Struct(self._abi.order + code) for code in "IQ"]
         for at in islice(self._zeros(), MOST_ZEROS):
-            for code in ("I", "Q") if self._abi.pointer_size == 8 else ("I",):
-                markers = self._markers(at, struct.Struct(self._abi.order + code))
-                # what follows the last one may look like one more
-                for number in range(len(markers), max(len(markers) - 2, 1), -1):
-                    yield from self._names_before(at, markers[:number])
+            for word in words[: self._abi.pointer_size // 4]:
+                markers = self._markers(at, word)
+                if len(markers) > 1:
+                    yield at, markers
 
     def _zeros(self) -> Iterator[int]:
         """Where words of 32 bits are 0, the last one first."""
@@ -197,16 +208,3 @@ class _Window:
         except FormatError:
             return False
         return stop - at - end < self._abi.pointer_size
-
-
-def before(memory: Memory, end: int, size: int) -> bytes:
-    """The memory before ``end``, as far back as it goes without a gap, ``size`` bytes or so."""
-    parts: list[bytes] = []
-    stop, start = end, (end - 1) // PAGE * PAGE
-    while start > end - size:
-        try:
-            parts.append(exactly(memory, start, stop - start))
-        except Fault:
-            break
-        stop, start = start, start - PAGE
-    return b"".join(reversed(parts))

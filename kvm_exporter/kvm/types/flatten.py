@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from struct import calcsize
 from typing import NamedTuple
 
@@ -46,6 +46,14 @@ def composite(types: Types, name: str) -> Composite:
     if not isinstance(found, Composite):
         raise TypeMissing(f"{name} is no struct or union in this kernel's type information")
     return found
+
+
+def constants(types: Types, name: str) -> Mapping[str, int]:
+    """What ``enum pid_type`` numbers; TypeMissing where it is no enum."""
+    found = resolve(types.find(name))
+    if not isinstance(found, Enum):
+        raise TypeMissing(f"{name} is no enum in this kernel's type information")
+    return dict(found.values)
 
 
 def member(struct: Composite, path: str) -> Place | None:

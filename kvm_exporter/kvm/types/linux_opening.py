@@ -3,7 +3,7 @@
 Distributions' kernels have BTF (CONFIG_DEBUG_INFO_BTF) in their memory, between the symbols
 ``__start_BTF`` and ``__stop_BTF``, and show the running one's in /sys/kernel/btf.  Some have BTF
 without those symbols: it is looked for.  Those of most 32-bit architectures have none: their
-vmlinux is needed (vmlinux.py), which is asked before anything is looked for.
+vmlinux is needed (vmlinux_opening.py), which is asked before anything is looked for.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def open_linux_types(
 
 def _open_vmlinux(kernel: Source, cache_directory: str | None, progress: Progress | None) -> Origin:
     # DWARF's reader is imported by who needs it
-    from kvm_exporter.kvm.types.vmlinux import open_vmlinux  # noqa: PLC0415
+    from kvm_exporter.kvm.types.vmlinux_opening import open_vmlinux  # noqa: PLC0415
 
     return open_vmlinux(kernel, cache_directory, progress)
 

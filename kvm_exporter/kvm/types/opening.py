@@ -58,8 +58,6 @@ def open_types(
             reasons.append(str(e))
             if file is not kernel:
                 file.close()
-            if file is not kernel:
-                file.close()
     if version and (table := _table(kernel, version())):
         return table
     raise TypeMissing(

@@ -1,4 +1,4 @@
-"""Where are a kernel's types from?  What opening.py, linux_opening.py and vmlinux.py give."""
+"""Where are a kernel's types from?  What each of the openers (``*opening.py``) gives."""
 
 from __future__ import annotations
 

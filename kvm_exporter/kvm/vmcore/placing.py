@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from kvm_exporter.kvm.arch import Arch
+from kvm_exporter.kvm.errors import Fault
 from kvm_exporter.kvm.formats import Image
 from kvm_exporter.kvm.paging import ADDRESSES, PageTables, Paging
 from kvm_exporter.kvm.space import PhysicalMemory
@@ -26,9 +27,6 @@ from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
 
 ROOTS = ("swapper_pg_dir", "init_top_pgt")
 """The top table: the same address, where there are both (x86_64)."""
-
-PAGE = 4096
-MOST_SAMPLES = 16
 
 MOST_STARTS = 64
 """Runs of memory that the kernel may begin with."""
@@ -125,6 +123,11 @@ class Placing:
         """Rule 2, of tables without the direct map: where those are that lie in it."""
         if placed.paging not in self._machine.apart or not self._names.at(placed.delta):
             return False
-        listed = samples(placed.tables, placed.paging, 0, ADDRESSES)
-        physical = (one & -PAGE for _, one in islice(listed, MOST_SAMPLES))
-        return bool(self._physical.offsets(physical, PAGE))
+        first = next(samples(placed.tables, placed.paging, 0, ADDRESSES), None)
+        return first is not None and self._is_there(first[1])
+
+    def _is_there(self, physical: int) -> bool:
+        try:
+            return self._physical.find(physical, 1).length > 0
+        except Fault:
+            return False

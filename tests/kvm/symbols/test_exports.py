@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from collections.abc import Mapping
 
 import pytest
@@ -121,3 +122,13 @@ def test_what_vmcoreinfo_has_is_not_searched() -> None:
     exports = Exports(memory, abi(PREL32), {"init_uts_ns": 42}.get)
     assert exports.find(b"init_uts_ns", {b"_etext": end}.get) == 42
     assert memory.reads == 0
+
+
+def test_a_string_that_everything_leads_to_takes_no_time() -> None:
+    """Of 200,000 words that all lead to one name a few are followed, or this would never end."""
+    start, *_ = addresses(PREL32)
+    count = 200_000
+    words = struct.pack(f"<{count}i", *(4 * (count - at) + 1 for at in range(count)))
+    memory = Regions({start: words + b"\0init_task\0".ljust(4096, b"\0")})
+    with pytest.raises(SymbolMissing):
+        read_exports(memory, abi(PREL32), start, {}.get)

@@ -162,6 +162,16 @@ def test_tokens_behind_zeros() -> None:
         read_kallsyms(memory, Abi("<", 8), Told({"_stext": OLD.start}))
 
 
+def test_tokens_behind_many_beginnings_of_markers() -> None:
+    """Of a million pairs that could be markers few are looked at, or this would never end."""
+    data = OLD.tables.data[OLD.tables.labels["token_table"] - OLD.tables.address :]
+    table = OLD.start + (1 << 24)
+    pairs = struct.pack("<II", 0, 600) * (1 << 21)
+    memory = Regions({OLD.start: pairs, table: data})
+    with pytest.raises(SymbolMissing):
+        read_kallsyms(memory, Abi("<", 8), Told({"_stext": OLD.start}))
+
+
 @pytest.mark.parametrize("name", ["x86-64 6.12", "x86-64 5.10", "powerpc 6.1", "x86-64 7.0"])
 @pytest.mark.parametrize("told", [True, False])
 def test_damaged_tables(name: str, told: bool) -> None:

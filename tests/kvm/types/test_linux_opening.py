@@ -29,7 +29,7 @@ from kvm_exporter.kvm.types.linux_opening import (
 from kvm_exporter.kvm.types.linux_types import LinuxTypes
 from kvm_exporter.kvm.types.model import Composite
 from kvm_exporter.kvm.types.origin import Origin
-from kvm_exporter.kvm.types.vmlinux import open_vmlinux
+from kvm_exporter.kvm.types.vmlinux_opening import open_vmlinux
 
 TEXT = """
 struct list_head { struct list_head *next, *prev; };

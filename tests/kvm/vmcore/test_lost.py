@@ -11,7 +11,7 @@ from forge.pagetables import KB, MB
 from kvm_exporter.kvm.errors import Fault, FormatError
 from kvm_exporter.kvm.formats import Anchor, Image
 from kvm_exporter.kvm.memory import Symbol
-from kvm_exporter.kvm.space import VirtualMemory
+from kvm_exporter.kvm.space import Physical, VirtualMemory
 from kvm_exporter.kvm.vmcore.finding import find_vmcoreinfo
 from kvm_exporter.kvm.vmcore.translating import complete, with_told_direct_map
 from kvm_exporter.kvm.vmcore.vmcoreinfo import Vmcoreinfo
@@ -182,3 +182,25 @@ def test_tables_apart(core, name: str) -> None:
     with pytest.raises(Fault):
         held.read(kernel.row.apart + 2 * MB, 1)
     assert "lost" not in dict(image.facts)["page tables"]
+
+
+class LargePages:
+    """Physical memory of a kdump, whose pages may be larger than those of the kernel's tables."""
+
+    def __init__(self, physical: Physical) -> None:
+        self.find = physical.find
+        self.extents = physical.extents
+
+    def offsets(self, pages, size: int) -> list[int]:
+        return []
+
+
+@pytest.mark.parametrize("name", ["powerpc64le-hashed", "powerpc64-hashed-4k"])
+def test_tables_apart_of_a_dump_with_large_pages(core, name: str) -> None:
+    """QEMU writes pages of 64 KB, whatever the kernel's are."""
+    kernel = linux(name)
+    made = core(kernel)
+    large = replace(made.image, physical=LargePages(made.image.physical))
+    image = complete(large, made.source, Vmcoreinfo.parse(kernel.text))
+    assert memory(made.source, image).read(kernel.row.apart + UTS, 5) == b"Linux"
+    assert "hashed" in dict(image.facts)["page tables"]

@@ -19,15 +19,14 @@ USERS = b"root:x:0:0::/:/bin/sh\nplain:x:1234:56::/:/bin/sh\nquick:x:99:99::/:/b
 BUSYBOX = {"bin/busybox": r"\./(usr/)?bin/busybox"}
 
 
-def kernel_files(recipe: Recipe, release: Release) -> dict[str, bytes]:
-    """The kernel's image as "kernel" and its modules as "modules/NAME.ko", unpacked."""
+def kernel_files(recipe: Recipe, release: Release) -> tuple[bytes, dict[str, bytes]]:
+    """The kernel's image, and its modules by their lines in the recipe."""
     name = release.behind(recipe.package, recipe.architecture)
-    package = release.fetch(name, recipe.architecture)
-    wanted = {"kernel": r"\./boot/vmlinu[xz]-.*"}
-    for module in recipe.modules:
-        wanted[f"modules/{module.split()[0]}.ko"] = rf"\./.*/{module.split()[0]}\.ko(\.xz)?"
-    files = contents(package, wanted)
-    return {path: unpacked(data) for path, data in files.items()}
+    lines = (*recipe.modules, *recipe.capture_modules)
+    wanted = {line: rf"\./.*/{line.partition(' ')[0]}\.ko(\.xz)?" for line in lines}
+    wanted["kernel"] = r"\./boot/vmlinu[xz]-.*"
+    files = contents(release.fetch(name, recipe.architecture), wanted)
+    return files["kernel"], {line: unpacked(files[line]) for line in lines}
 
 
 def unpacked(data: bytes) -> bytes:
@@ -49,14 +48,16 @@ def userland(
     recipe: Recipe, releases: Releases, init: str, modules: Mapping[str, bytes]
 ) -> dict[str, bytes]:
     """The files of an initramfs: busybox, the script `init`, and `modules` in their order."""
-    files = contents(
-        releases.release(USERLAND).fetch("busybox-static", recipe.architecture), BUSYBOX
-    )
+    package = releases.release(USERLAND).fetch("busybox-static", recipe.architecture)
+    files = contents(package, BUSYBOX)
     files["init"] = (HERE / init).read_bytes()
     files["etc/passwd"] = USERS
-    options = {module.split()[0]: module.partition(" ")[2] for module in recipe.modules}
-    lines = [f"{path.partition('/')[2]} {options[Path(path).stem]}\n" for path in modules]
-    return files | modules | {"modules/list": "".join(lines).encode()}
+    listed = []
+    for line, data in modules.items():
+        name, _, options = line.partition(" ")
+        files[f"modules/{name}.ko"] = data
+        listed.append(f"{name}.ko {options}\n")
+    return files | {"modules/list": "".join(listed).encode()}
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:
@@ -79,16 +80,11 @@ def record(number: int, path: str, mode: int, data: bytes) -> bytes:
 
 def build(recipe: Recipe, releases: Releases, folder: Path) -> tuple[Path, Path]:
     """The paths of the kernel and of the initramfs that `recipe` boots."""
-    files = kernel_files(recipe, releases.release(recipe.suite))
-    kernel = files.pop("kernel")
-    modules = {
-        f"modules/{m.split()[0]}.ko": files[f"modules/{m.split()[0]}.ko"] for m in recipe.modules
-    }
-    main = {p: d for p, d in modules.items() if Path(p).stem not in recipe.capture_modules}
-    inside = userland(recipe, releases, "init.sh", main)
+    kernel, modules = kernel_files(recipe, releases.release(recipe.suite))
+    capture = {line: modules.pop(line) for line in recipe.capture_modules}
+    inside = userland(recipe, releases, "init.sh", modules)
     inside["bin/stage"] = compiled(recipe, folder)
-    if recipe.capture_modules:
-        capture = {p: d for p, d in modules.items() if Path(p).stem in recipe.capture_modules}
+    if capture:
         inside["capture/kernel"] = kernel
         inside["capture/initrd"] = archive(userland(recipe, releases, "capture.sh", capture))
     (folder / "kernel").write_bytes(kernel)

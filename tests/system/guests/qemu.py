@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE = 240.0  # seconds; the slowest guest wants fifty on an idle machine
+CHUNK = 1 << 16
+WINDOW = 2 * CHUNK  # of the console's end, in which its words are looked for
 
 
 class Machine:
@@ -45,10 +47,10 @@ class Machine:
         descriptor = self.process.stdout.fileno()
         with selectors.DefaultSelector() as ready:
             ready.register(descriptor, selectors.EVENT_READ)
-            while not (found := re.search(pattern.encode(), self.console[-8192:])):
+            while not (found := re.search(pattern.encode(), self.console[-WINDOW:])):
                 left = deadline - time.monotonic()
                 assert ready.select(max(left, 0)), f"no {pattern} on the console: {self.said()}"
-                data = os.read(descriptor, 65536)
+                data = os.read(descriptor, CHUNK)
                 assert data, f"QEMU ended before {pattern}: {self.said()}"
                 self.console += data
         return found
@@ -91,7 +93,9 @@ def running(
             its.close()
             try:
                 machine = Machine(process, ours)
-                yield machine
+                try:
+                    yield machine
+                finally:
+                    (folder / "console").write_bytes(machine.console)
             finally:
                 process.kill()
-                (folder / "console").write_bytes(machine.console)

@@ -45,7 +45,7 @@ class Recipe:
     """A guest: its kernel's package, the machine that QEMU makes for it, and the dumps of it.
 
     ``compiler`` is the target triple of `stage.c`.  ``modules`` are loaded in this order, with
-    their options; ``capture_modules`` only by the crash kernel.  ``until`` is what its console
+    their options; ``capture_modules`` by the crash kernel.  ``until`` is what its console
     says when it can be dumped.  ``products``: makedumpfile, which Debian has for the machine's own
     architecture, makes its forms, too.  ``debug``: the debug package's vmlinux is fetched.
     ``alone``: the core tells everything by itself; without, the vmlinux is needed for its types
@@ -123,7 +123,7 @@ RECIPES = (
     ),
     Recipe(
         "amd64-kdump", *AMD64, pc("x86_64", FIVE_LEVELS), memory=512,
-        modules=(*MODULES, *DISK), capture_modules=DISK,
+        modules=MODULES, capture_modules=DISK,
         command_line="crashkernel=160M end=panic", until=CAPTURED, dumps=(), products=True,
     ),
     Recipe("amd64-6.12", *AMD64, pc("x86_64", FIVE_LEVELS), suite=NEWER, dumps=PAGING),

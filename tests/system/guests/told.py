@@ -85,14 +85,18 @@ def process(truth: Truth, pid: int, page_size: int, tid: int | None = None) -> d
 
 
 def of_a_process(truth: Truth, pid: int) -> dict[str, object]:
-    """What was told of processes only."""
+    """What was told of processes only.
+
+    A worker of the kernel that came while the truth was told is in the late readings alone.
+    """
     where = f"/proc/{pid}"
     counts = dict(line.split(": ") for line in truth.text(f"{where}/io").splitlines())
+    found: dict[str, object] = {name: int(counts[name]) for name in ("read_bytes", "write_bytes")}
+    if f"{where}/cgroup" not in truth.files:
+        return found | {"wait_channel": None}
     limit = re.search(r"^Max open files +(\d+)", truth.text(f"{where}/limits"), re.MULTILINE)
     wait = truth.text(f"{where}/wchan")
-    return {
-        "read_bytes": int(counts["read_bytes"]),
-        "write_bytes": int(counts["write_bytes"]),
+    return found | {
         "cgroup": truth.text(f"{where}/cgroup").removeprefix("0::").removesuffix("\n"),
         "max_open_files": int(limit[1]) if limit else None,
         "open_files": len(descriptors(truth, pid)),

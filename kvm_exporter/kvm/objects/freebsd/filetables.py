@@ -17,6 +17,7 @@ from typing import NamedTuple
 from kvm_exporter.kvm.errors import FormatError, KvmError, TypeMissing
 from kvm_exporter.kvm.objects.freebsd.proclist import ProcessList
 from kvm_exporter.kvm.objects.structs import LARGEST, Struct, Values
+from kvm_exporter.kvm.remembered import Remembered
 from kvm_exporter.kvm.target import Target
 from kvm_exporter.kvm.types.flatten import layout
 
@@ -63,7 +64,7 @@ class FileTables:
         self._row = row.compile(("fde_file",)).decoder
         file = ("f_type", "f_flag", "f_count", "f_offset", "f_data", "f_vnode")
         self._file = Struct(target, "struct file", file)
-        self._known: dict[int, Values | None] = {}
+        self._known: Remembered[int, Values | None] = Remembered(MOST_KNOWN)
         self._left = MOST
 
     def processes(self, pid: int | None) -> Iterator[Process]:
@@ -98,11 +99,7 @@ class FileTables:
 
     def file(self, address: int) -> Values | None:
         """The struct file at an address; None, and counted, where it cannot be read."""
-        if address not in self._known:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            self._known[address] = self._file.values(address)
-        return self._known[address]
+        return self._known.of(address, self._file.values)
 
     def count(self, process: Process) -> int | None:
         """How many descriptors are open; None, and counted, where the table cannot be read."""

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.objects.structs import Struct, Values
+from kvm_exporter.kvm.remembered import Remembered
 from kvm_exporter.kvm.target import Target
 
 VV_ROOT = 0x1
@@ -68,19 +69,18 @@ class Paths:
             # until 12 a name that is kept with its time lay behind that
             self._timed = target.offset("struct namecache_ts", "nc_name")
         self._root = target.pointer(target.address("rootvnode"))
-        self._known: dict[int, str | None] = {}
+        self._known: Remembered[int, str | None] = Remembered(MOST_KNOWN)
 
     def of(self, vnode: int) -> str | None:
         """The path; None where the kernel knows none any more."""
-        if vnode not in self._known:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            try:
-                self._known[vnode] = self._walk(vnode)
-            except KvmError:
-                self._target.tally.add("struct namecache", None)
-                self._known[vnode] = None
-        return self._known[vnode]
+        return self._known.of(vnode, self._path)
+
+    def _path(self, vnode: int) -> str | None:
+        try:
+            return self._walk(vnode)
+        except KvmError:
+            self._target.tally.add("struct namecache", None)
+            return None
 
     def _walk(self, vnode: int) -> str | None:
         names: list[bytes] = []

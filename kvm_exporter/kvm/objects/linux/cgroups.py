@@ -11,11 +11,13 @@ Sources: proc_cgroup_show() in kernel/cgroup/cgroup.c, include/linux/cgroup-defs
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
-from kvm_exporter.kvm.errors import Fault, FormatError, KvmError
+from kvm_exporter.kvm.errors import FormatError, KvmError
 from kvm_exporter.kvm.objects.linux.lists import ring
 from kvm_exporter.kvm.objects.structs import Struct, Values
+from kvm_exporter.kvm.remembered import Remembered
 from kvm_exporter.kvm.target import Target
 
 CSS_ONLINE = 0x2
@@ -51,7 +53,7 @@ class Cgroups:
         self._node = Struct(target, "struct kernfs_node", ("__parent|parent", "name"))
         self._default = target.address("cgrp_dfl_root")
         self._root = self._find_root()
-        self._known: dict[int, str | None] = {}
+        self._known: Remembered[int, str | None] = Remembered(MOST_KNOWN)
 
     def path(self, css_set: int, flags: int) -> str | None:
         """The path of a task with that ``css_set`` and these flags; None where it has none."""
@@ -60,13 +62,9 @@ class Cgroups:
             return None
         if flags & PF_EXITING and root != self._default:
             return "/"
-        if css_set not in self._known:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            self._known[css_set] = self._read_path(css_set, root)
-        return self._known[css_set]
+        return self._known.of(css_set, partial(self._read_path, root))
 
-    def _read_path(self, css_set: int, root: int) -> str | None:
+    def _read_path(self, root: int, css_set: int) -> str | None:
         try:
             group = self._group_of(css_set, root)
             names = list(self._names(group["kn"]))
@@ -81,11 +79,11 @@ class Cgroups:
         """The struct cgroup that the set has in a hierarchy."""
         target = self._target
         if root == self._default:
-            return self._whole(self._group, self._whole(self._set, css_set)["dfl_cgrp"])
+            return self._group.needed(self._set.needed(css_set)["dfl_cgrp"])
         head = css_set + target.offset("struct css_set", "cgrp_links")
         group = target.offset(LINK, "cgrp")
         for link in ring(target, head, LINK, "cgrp_link"):
-            found = self._whole(self._group, target.pointer(link + group))
+            found = self._group.needed(target.pointer(link + group))
             if found["root"] == root:
                 return found
         raise FormatError(f"css_set {css_set:#x} is in no group of the hierarchy {root:#x}")
@@ -93,19 +91,13 @@ class Cgroups:
     def _names(self, node: int) -> Iterator[bytes]:
         """Of a struct kernfs_node and those above it, but for the root's."""
         for _ in range(DEEPEST):
-            row = self._whole(self._node, node)
+            row = self._node.needed(node)
             if not row["__parent"]:
                 return
             name = self._target.memory.read(row["name"], LONGEST_NAME)
             yield name.partition(b"\0")[0]
             node = row["__parent"]
         raise FormatError(f"the control groups go in circles at {node:#x}")
-
-    def _whole(self, struct: Struct, address: int) -> Values:
-        row = struct.values(address) if address else None
-        if row is None:
-            raise Fault(address, "a control group cannot be read")
-        return row
 
     def _find_root(self) -> int | None:
         """The hierarchy that counts: systemd's own, else version 2's, else the first (rule 1)."""
@@ -123,7 +115,7 @@ class Cgroups:
             return
         root = Struct(target, ROOT, ("name[]",))
         for address in ring(target, symbol.value, ROOT, "root_list"):
-            name = self._whole(root, address).get("name", b"")
+            name = root.needed(address).get("name", b"")
             yield Root(address, name.partition(b"\0")[0])
 
     def _is_visible(self) -> bool:

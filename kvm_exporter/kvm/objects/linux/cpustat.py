@@ -6,7 +6,10 @@
    iowait_sleeptime where a task waits for a disk.  While it sleeps, the time since idle_entrytime
    is added (get_cpu_sleep_time_us() in kernel/time/tick-sched.c), here up to the last tick.
 3. Whether it sleeps is a bit of tick_sched.flags since 6.9 (a478ffb2ae23), idle_active before.
-4. A CPU that is offline, and all of a kernel that always ticks, have it in kernel_cpustat.  That is
+4. Since 7.2 kernel_cpustat itself has idle_elapse and idle_entrytime, and all the time that a CPU
+   slept before.  What a hypervisor took of the last sleep, idle_stealtime, counts in the next one
+   (kcpustat_field_dyntick() in kernel/sched/cputime.c).
+5. A CPU that is offline, and all of a kernel that always ticks, have it in kernel_cpustat.  That is
    told, too, where a tickless kernel's variables cannot be found or read, which is counted.
 """
 
@@ -18,6 +21,7 @@ from functools import cached_property, partial
 
 from kvm_exporter.kvm.objects.linux import variables
 from kvm_exporter.kvm.objects.linux.percpu import PerCpu
+from kvm_exporter.kvm.objects.linux.ticks import seconds
 from kvm_exporter.kvm.objects.linux.timekeeper import read_clock
 from kvm_exporter.kvm.objects.model import CpuTimes
 from kvm_exporter.kvm.target import Target
@@ -30,13 +34,10 @@ MODES = (
 
 IDLE, IOWAIT = MODES.index("idle"), MODES.index("iowait")
 
-USER_HZ = 100
-TICK = 1_000_000_000 // USER_HZ
-"""Nanoseconds (include/uapi/asm-generic/param.h)."""
-
 ACTIVE, TICKLESS = "tick_nohz_active", "get_cpu_idle_time_us"
 """A variable and a function of CONFIG_NO_HZ_COMMON."""
 
+KERNEL_CPUSTAT, CPUSTAT = "struct kernel_cpustat", "kernel_cpustat"
 TICK_SCHED, SCHED = "struct tick_sched", "tick_cpu_sched"
 TS_FLAG_IDLE_ACTIVE = 1 << 2
 """kernel/time/tick-sched.h."""
@@ -58,7 +59,9 @@ def per_cpu_from_memory(target: Target, cpus: PerCpu) -> tuple[CpuTimes, ...]:
 def _rows(target: Target, cpus: PerCpu, some: Iterable[int]) -> dict[int, list[int]]:
     """Nanoseconds by mode, of each CPU."""
     shape = struct.Struct(f"{target.abi.order}{len(MODES)}Q")
-    base = target.address("kernel_cpustat")
+    base = target.address(CPUSTAT)
+    if target.has(KERNEL_CPUSTAT, "cpustat"):  # the only member, until it was the last
+        base += target.offset(KERNEL_CPUSTAT, "cpustat")
     found = {}
     tickless = variables.has(target, ACTIVE, TICKLESS)
     asleep = variables.known(target, SCHED, partial(_tickless, target, cpus)) if tickless else None
@@ -73,8 +76,10 @@ def _rows(target: Target, cpus: PerCpu, some: Iterable[int]) -> dict[int, list[i
     return found
 
 
-def _tickless(target: Target, cpus: PerCpu) -> _Asleep | None:
+def _tickless(target: Target, cpus: PerCpu) -> _Asleep | _Counted | None:
     """None of a kernel that always ticks."""
+    if target.has(KERNEL_CPUSTAT, "idle_elapse"):
+        return _Counted(target, cpus)
     return _Asleep(target, cpus) if variables.unsigned_long(target, ACTIVE) else None
 
 
@@ -111,6 +116,31 @@ class _Asleep:
         return bool(int(sched["flags"]) & TS_FLAG_IDLE_ACTIVE)
 
 
+class _Counted:
+    """The time that CPUs slept without a tick, where kernel_cpustat has it (rule 4)."""
+
+    def __init__(self, target: Target, cpus: PerCpu) -> None:
+        self._target = target
+        self._cpus = cpus
+        self._base = target.address(CPUSTAT)
+        self._queues = target.address("runqueues")
+        self._queue = target.record("struct rq", ("nr_iowait.counter",))
+
+    @cached_property
+    def _now(self) -> int:
+        return read_clock(self._target).monotonic
+
+    def times(self, cpu: int) -> tuple[int, int]:
+        """Nanoseconds idle and waiting for a disk."""
+        stat = self._target.view(self._cpus.address(self._base, cpu), KERNEL_CPUSTAT)
+        idle, iowait = (int(stat["cpustat"][mode]) for mode in (IDLE, IOWAIT))
+        if not int(stat["idle_elapse"]):
+            return idle, iowait
+        (waiting,) = self._queue.at(self._cpus.address(self._queues, cpu))
+        stolen = int(stat["idle_stealtime"][bool(waiting)])
+        delta = max(self._now - int(stat["idle_entrytime"]) - stolen, 0)
+        return (idle, iowait + delta) if waiting else (idle + delta, iowait)
+
+
 def _times(cpu: int | None, row: Sequence[int]) -> CpuTimes:
-    seconds = {mode: count // TICK / USER_HZ for mode, count in zip(MODES, row, strict=True)}
-    return CpuTimes(cpu, **seconds)
+    return CpuTimes(cpu, **dict(zip(MODES, map(seconds, row), strict=True)))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 
 from kvm_exporter.kvm.arch import Arch
 from kvm_exporter.kvm.errors import KvmError
-from kvm_exporter.kvm.memory import Memory
 from kvm_exporter.kvm.objects import model
 from kvm_exporter.kvm.objects.linux import (
     cpustat,
@@ -30,9 +29,6 @@ from kvm_exporter.kvm.objects.linux.percpu import PerCpu
 from kvm_exporter.kvm.objects.linux.told import Told
 from kvm_exporter.kvm.target import Target
 
-UserMemory = Callable[[int], Memory]
-"""A process's own memory, by the kernel's address of its top page table.  Errors: KvmError."""
-
 
 class LinuxDead:
     """A Linux in memory that nobody changes (objects/system.py's System).
@@ -48,7 +44,7 @@ class LinuxDead:
         self,
         target: Target,
         arch: Arch,
-        users: UserMemory | None = None,
+        users: taskargs.UserMemory | None = None,
         told: Told | None = None,
     ) -> None:
         self._target = target

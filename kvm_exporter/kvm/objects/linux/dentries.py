@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kvm_exporter.kvm.errors import Fault, FormatError, KvmError
+from kvm_exporter.kvm.errors import FormatError, KvmError
 from kvm_exporter.kvm.objects.linux.dnames import Dnames
 from kvm_exporter.kvm.objects.linux.tasklist import TASK, TaskList
 from kvm_exporter.kvm.objects.structs import Struct, Values, read_numbers
@@ -68,7 +68,7 @@ class Paths:
             return None
 
     def _path(self, place: Place) -> bytes:
-        dentry = self._whole(self._dentry, place.dentry)
+        dentry = self._dentry.needed(place.dentry)
         is_root = dentry["d_parent"] == place.dentry
         if dentry["d_op"] and not (is_root and self._is_mounted(place)):
             own = self._dnames.of(dentry, self._name(dentry))
@@ -104,7 +104,7 @@ class Paths:
         if mount["mnt.mnt_root"] == place.dentry:
             above = mount["mnt_parent"] + self._within
             return None if above == place.mnt else Place(above, mount["mnt_mountpoint"]), b""
-        dentry = self._whole(self._dentry, place.dentry)
+        dentry = self._dentry.needed(place.dentry)
         if dentry["d_parent"] == place.dentry:
             return None, b""
         return place._replace(dentry=dentry["d_parent"]), b"/" + self._name(dentry)
@@ -114,16 +114,10 @@ class Paths:
 
     def _around(self, place: Place) -> Values:
         """The struct mount of a place."""
-        return self._whole(self._mount, place.mnt - self._within)
+        return self._mount.needed(place.mnt - self._within)
 
     def _name(self, dentry: Values) -> bytes:
         return self._target.memory.read(dentry["d_name.name"], LONGEST_NAME).partition(b"\0")[0]
-
-    def _whole(self, struct: Struct, address: int) -> Values:
-        row = struct.values(address) if address > 0 else None
-        if row is None:
-            raise Fault(address, "a directory or mount cannot be read")
-        return row
 
 
 def _root(target: Target) -> Place:

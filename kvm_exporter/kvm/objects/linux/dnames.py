@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from kvm_exporter.kvm.errors import Fault, FormatError
+from kvm_exporter.kvm.errors import FormatError
 from kvm_exporter.kvm.objects.structs import Struct, Values, read_numbers
+from kvm_exporter.kvm.remembered import Remembered
 from kvm_exporter.kvm.target import Target
 from kvm_exporter.kvm.types.flatten import composite, member
 from kvm_exporter.kvm.types.model import Pointer, resolve
@@ -19,7 +20,6 @@ COMMON = "struct ns_common"
 
 LONGEST = 64
 """Bytes of the name of a kind of namespace, its NUL included."""
-
 
 MOST_KNOWN = 1 << 12
 """Operations that are remembered; then all are forgotten."""
@@ -47,19 +47,14 @@ class Dnames:
         self._kinds = {
             symbol.value: kind for symbol, kind in zip(found, kinds.values(), strict=True) if symbol
         }
-        self._known: dict[int, int] = {}
+        self._known: Remembered[int, int] = Remembered(MOST_KNOWN)
 
     def of(self, dentry: Values, name: bytes) -> bytes | None:
         """The name of a struct dentry with operations; None where its file system names none.
 
         Errors: Fault; FormatError for a function that is not known.
         """
-        operations = dentry["d_op"]
-        if operations not in self._known:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            self._known[operations] = self._target.pointer(operations + self._at)
-        function = self._known[operations]
+        function = self._known.of(dentry["d_op"] + self._at, self._target.pointer)
         if not function:
             return None
         if function not in self._kinds:
@@ -80,10 +75,7 @@ class Dnames:
         return b"%s:[%d]" % (kind, inode["i_ino"])
 
     def _inode_of(self, dentry: Values) -> Values:
-        row = self._inode.values(dentry["d_inode"]) if dentry["d_inode"] else None
-        if row is None:
-            raise Fault(dentry["d_inode"], "struct inode cannot be read")
-        return row
+        return self._inode.needed(dentry["d_inode"])
 
 
 def _is_stashed(target: Target) -> bool:

@@ -64,7 +64,7 @@ def size(pools: Sequence[Values]) -> int:
 
 
 def transparent(target: Target, page_size: int, *, powerpc: bool) -> int:
-    """Pages of a transparent huge page (rule of the docstring above)."""
+    """Pages of a transparent huge page (HPAGE_PMD_NR)."""
     if powerpc:
         return max(POWERPC_PMD // page_size, 1)
     try:

@@ -4,8 +4,8 @@
    arch_irq_stat_cpu() adds up members of irq_cpustat_t, which differ by architecture (show_stat()
    in fs/proc/stat.c, arch/*/kernel/irq.c).
 2. Context switches, and tasks that run or wait for a disk, are the run queues' (struct rq).
-3. Open files are what the CPUs have handed in of nr_files, as /proc/sys/fs/file-nr tells them; in
-   later kernels (6.16 or so) it adds what each CPU has of its own.
+3. Open files are nr_files, with what each CPU has of its own; /proc/sys/fs/file-nr leaves that out
+   (in 6.12; no longer in 7.2).
 4. The most pids are a variable; since 6.14 (7863dcc72d0f) each pid namespace has its own limit.
 """
 
@@ -85,8 +85,11 @@ class Kernel:
         return variables.unsigned_long(self._target, "total_forks")
 
     def open_files(self) -> int:
-        """The first number of /proc/sys/fs/file-nr."""
-        return counters.handed_in(self._target, self._target.address("nr_files"))
+        """The first number of /proc/sys/fs/file-nr; exactly, as newer kernels tell it.
+
+        Older ones, 6.12's for one, leave out what CPUs have not handed in: some dozen files of each.
+        """
+        return counters.exact(self._target, self._cpus, self._target.address("nr_files"))
 
     def max_files(self) -> int:
         """/proc/sys/fs/file-max."""

@@ -24,7 +24,7 @@ from kvm_exporter.kvm.objects.linux.zones import (
     watermark,
 )
 from kvm_exporter.kvm.target import Target
-from kvm_exporter.kvm.types.model import Enum, resolve
+from kvm_exporter.kvm.types.flatten import constants
 
 FILES = ("NR_ZONE_INACTIVE_FILE", "NR_ZONE_ACTIVE_FILE")
 
@@ -72,8 +72,7 @@ def _dirtyable(target: Target, values: Mapping[str, int], zones: Zones) -> int:
 
 def _high(target: Target, zones: Zones) -> int:
     """Of zones that the kernel does not map (highmem_dirtyable_memory())."""
-    numbers = resolve(target.types.find("enum zone_stat_item"))
-    items = dict(numbers.values) if isinstance(numbers, Enum) else {}
+    items = constants(target.types, "enum zone_stat_item")
     files = [items[name] for name in FILES if name in items]
     total = 0
     for zone in zones.high:

@@ -43,8 +43,11 @@ RADIX = {
 }
 """MMU_PAGE_* (arch/powerpc/include/asm/mmu.h)."""
 
-GIGABYTES = "direct_gbpages"
+CPU, SPEC = "cur_cpu_spec", "struct cpu_spec"
+MMU_FTR_TYPE_RADIX = 1 << 6
+"""Without, a processor has a hash table, and nothing is told (arch_report_meminfo())."""
 
+GIGABYTES = "direct_gbpages"
 
 TERABYTE = 1 << 40
 VMALLOC = {False: 32 * TERABYTE, True: 12800 * TERABYTE}
@@ -101,10 +104,17 @@ def direct_map(target: Target, machine: str) -> dict[str, int]:
 
 def _rows(target: Target, machine: str) -> Mapping[str, Row]:
     if machine.startswith("powerpc"):
-        return RADIX
+        return RADIX if _is_radix(target) else {}
     if machine == "amd64":
         one = variables.has(target, GIGABYTES) and variables.integer(target, GIGABYTES)
         return X86 | (X86_GIGABYTE if one else {})
     if machine == "i386":
         return X86 if size_of(target.types.find("pte_t")) == 8 else X86_SMALL
     return {}
+
+
+def _is_radix(target: Target) -> bool:
+    if not variables.has(target, CPU) or not target.has(SPEC, "mmu_features"):
+        return True
+    at = target.pointer(target.address(CPU)) + target.offset(SPEC, "mmu_features")
+    return bool(target.integer(at, 4) & MMU_FTR_TYPE_RADIX)

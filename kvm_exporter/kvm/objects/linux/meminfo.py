@@ -53,6 +53,9 @@ COUNTED: Mapping[str, tuple[str, ...]] = {
     "NFS_Unstable": ("nr_unstable",),
     "Unaccepted": ("nr_unaccepted",),
     "Balloon": ("nr_balloon_pages",),
+    "VmallocUsed": ("nr_vmalloc",),
+    "GPUActive": ("nr_gpu_active",),
+    "GPUReclaim": ("nr_gpu_reclaim",),
 }
 """Field → names in vmstat, which are added up."""
 
@@ -69,14 +72,13 @@ TRANSPARENT = {
 """Field → name in vmstat; only of kernels with CONFIG_TRANSPARENT_HUGEPAGE."""
 
 LONGS = {
-    "VmallocUsed": "nr_vmalloc_pages",  # since 5.3 (97105f0ab7b8)
+    "VmallocUsed": "nr_vmalloc_pages",  # since 5.3 (97105f0ab7b8), until vmstat has it
     "HardwareCorrupted": "num_poisoned_pages",
 }
 """Field → a long or atomic_long_t, in pages; those that are not there are no fields."""
 
 CMA = "cma_areas"
 """What only a kernel with CONFIG_CMA has."""
-
 
 ZEROS = ("NFS_Unstable", "Bounce", "WritebackTmp", "VmallocChunk")
 """Since 5.8 (8d92890bd6b8), 6.16, 6.17 and 4.4 (a5ad88ce8c7f)."""

@@ -1,8 +1,8 @@
 """How does each file of /proc/PID fill its part of a row?
 
-``fill`` raises OSError where its file
-cannot be read, and ValueError where it holds something else than the kernel writes: the fields
-that could be read are filled even then.  ``name`` is the source that failures are tallied under.
+``fill`` raises OSError where its file cannot be read, and ValueError where it holds something else
+than the kernel writes: the fields that could be read are filled even then.  ``name`` is the source
+that failures are tallied under.
 """
 
 from __future__ import annotations

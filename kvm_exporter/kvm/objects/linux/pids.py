@@ -6,8 +6,9 @@ Sources: include/linux/pid.h, pid_nr_ns() in kernel/pid.c.
 from __future__ import annotations
 
 from kvm_exporter.kvm.errors import FormatError, KvmError
+from kvm_exporter.kvm.remembered import Remembered
 from kvm_exporter.kvm.target import Target
-from kvm_exporter.kvm.types.model import Enum, resolve
+from kvm_exporter.kvm.types.flatten import constants
 
 GROUP, SESSION = "PIDTYPE_PGID", "PIDTYPE_SID"
 TYPES = {GROUP: 2, SESSION: 3}
@@ -35,18 +36,13 @@ class Pids:
         self._number = target.offset("struct upid", "nr")
         self._namespace = target.offset("struct upid", "ns")
         self._size = target.view(0, "struct upid").size
-        self._known: dict[int, int | None] = {}
+        self._known: Remembered[int, int | None] = Remembered(MOST_KNOWN)
 
     def number(self, pid: int) -> int | None:
         """The number in the first namespace, 0 for a null pointer, None if it cannot be read."""
         if not pid:
             return 0
-        known = self._known
-        if pid not in known:
-            if len(known) >= MOST_KNOWN:
-                known.clear()
-            known[pid] = self._read_number(pid)
-        return known[pid]
+        return self._known.of(pid, self._read_number)
 
     def _read_number(self, pid: int) -> int | None:
         try:
@@ -72,7 +68,6 @@ class Pids:
 
 def _types(target: Target) -> dict[str, int]:
     try:
-        found = resolve(target.types.find("enum pid_type"))
+        return {**TYPES, **constants(target.types, "enum pid_type")}
     except KvmError:
         return TYPES
-    return TYPES | (dict(found.values) if isinstance(found, Enum) else {})

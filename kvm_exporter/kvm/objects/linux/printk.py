@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kvm_exporter.kvm.errors import Fault, FormatError, KvmError, TypeMissing
+from kvm_exporter.kvm.memory import PAGE
 from kvm_exporter.kvm.objects.linux import variables
 from kvm_exporter.kvm.objects.linux.told import Told
 from kvm_exporter.kvm.target import Target
@@ -30,14 +31,14 @@ LARGEST = 1 << 26
 
 MOST_RECORDS = 1 << 20
 
+LARGEST_TABLE = 1 << 27
+"""Bytes of all descriptors or infos; of a log of 32 MiB, infos have 88 MiB."""
+
 COMMITTED, FINALIZED = 1, 2
 """enum desc_state."""
 
 FAILED = 1
 """FAILED_LPOS: there was no room for the text."""
-
-PAGE = 4096
-"""What is tried again after a hole; no kernel's pages are smaller."""
 
 
 class Record(NamedTuple):
@@ -210,7 +211,9 @@ def _present(target: Target, start: int, size: int) -> bytes:
 
 
 def _with_holes(target: Target, start: int, size: int) -> Numbers:
-    """Memory, with zeros for what is not there; Fault where nothing is."""
+    """Memory, with zeros for what is not there; Fault where nothing is, FormatError."""
+    if size > LARGEST_TABLE:
+        raise FormatError(f"a table of {size} bytes at {start:#x} is none of a log")
     parts: list[bytes] = []
     done, missing = 0, 0
     while done < size:

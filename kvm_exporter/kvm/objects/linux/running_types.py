@@ -33,7 +33,7 @@ def open_types(memory: Memory, symbols: Symbols, root: str = "") -> Origin:
             return opener()
         except KvmError as error:
             reasons.append(str(error))
-    from kvm_exporter.kvm.types.vmlinux import open_vmlinux  # noqa: PLC0415 - it reads DWARF, too
+    from kvm_exporter.kvm.types.vmlinux_opening import open_vmlinux  # noqa: PLC0415 - it reads DWARF, too
 
     for file in vmlinux_files(os.uname().release, reasons, root):
         try:

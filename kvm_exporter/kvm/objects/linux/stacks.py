@@ -6,6 +6,7 @@
    need, as functions have their highest bits alike; what the task saved is not signed.
 3. x86_64's functions keep none.  A sorted table (ORC) tells for each address how far the frame
    reaches: orc_unwind_ip has addresses, relative to themselves, orc_unwind what goes for each.
+   How it numbers the registers, a function's first instruction tells: the stack pointer's is there.
    Those of arm have tables of another kind (armstacks.py).
 4. Nothing but the task's own stack is read, and no more than MOST_FRAMES of it.
 
@@ -22,6 +23,7 @@ from typing import NamedTuple
 from kvm_exporter.kvm.errors import Fault, FormatError
 from kvm_exporter.kvm.objects.linux.armstacks import FP, PC, SP, TABLE, UnwindTable
 from kvm_exporter.kvm.objects.linux.tasklist import TASK
+from kvm_exporter.kvm.remembered import Remembered
 from kvm_exporter.kvm.target import Target
 
 LARGEST = 1 << 16
@@ -38,8 +40,12 @@ SAVED = "thread_info.cpu_context"
 
 ENTRY = "struct orc_entry"
 ORC = ("__start_orc_unwind_ip", "__stop_orc_unwind_ip", "__start_orc_unwind")
-UNCHANGED, PREVIOUS, BASE, STACK = 0, 1, 4, 5
-"""ORC_REG_*"""
+UNCHANGED, BASE = 0, 4
+PREVIOUS = {5: 1, 3: 8}
+"""ORC_REG_*: the stack pointer of the caller, by the stack pointer, renumbered by 1735858caa4b."""
+
+PLAIN = "schedule"
+"""A function that every kernel has."""
 
 MOST_KNOWN = 1 << 12
 """Entries of ORC that are remembered; then all are forgotten."""
@@ -193,7 +199,11 @@ class Orc:
         self._count = max(stop - start, 0) // 4
         self._size = target.view(0, ENTRY).size
         self._saved = _Saved(target)
-        self._known: dict[int, _Entry] = {}
+        self._known: Remembered[int, _Entry] = Remembered(MOST_KNOWN)
+        self._stack = self._entry(target.address(PLAIN)).register
+        if self._stack not in PREVIOUS:
+            raise FormatError(f"ORC numbers the stack pointer {self._stack}, as no kernel known")
+        self._previous = PREVIOUS[self._stack]
 
     def walk(self, task: int, stack: Stack) -> Iterator[int]:
         """As Walk."""
@@ -201,21 +211,17 @@ class Orc:
         for _ in range(MOST_FRAMES):
             yield address
             # a call may be the last instruction of a function: what returns is behind it
-            entry = self._entry(address - 1)
-            if entry.register not in (STACK, BASE):
+            entry = self._known.of(address - 1, self._entry)
+            if entry.register not in (self._stack, BASE):
                 raise FormatError(f"ORC cannot tell the frame of {address:#x}")
-            frame = (top if entry.register == STACK else base) + entry.offset
+            frame = (top if entry.register == self._stack else base) + entry.offset
             if entry.base_register != UNCHANGED:
-                at = frame if entry.base_register == PREVIOUS else base
+                at = frame if entry.base_register == self._previous else base
                 base = stack.word(at + entry.base_offset)
             address, top = stack.word(frame - 8), frame
 
     def _entry(self, address: int) -> _Entry:
-        if address not in self._known:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            self._known[address] = self._read(self._find(address))
-        return self._known[address]
+        return self._read(self._find(address))
 
     def _find(self, address: int) -> int:
         """The number of the last entry that is not behind the address."""

@@ -2,8 +2,9 @@
 
 1. swap_info has a pointer for each area that there ever was, nr_swapfiles of them.  One that is in
    use has SWP_USED, one that takes pages SWP_WRITEOK; between swapon(8) and swapoff(8) both.
-2. What is in use of an area is an atomic_long_t since 6.14, of which bit 30 means that the area is
-   full and off the list; before that a plain integer.
+2. What is in use of an area is an atomic_long_t since 6.13, of which the last bit but one means
+   that the area is full and off the list: first counted in an int's 32 bits, then in a long's.
+   Before, it is a plain integer.
 3. An area that is being emptied by swapoff(8) counts as what is still in it (si_swapinfo()).
 
 Source: mm/swapfile.c, include/linux/swap.h.
@@ -26,8 +27,8 @@ MEMBERS = ("flags", "pages", "inuse_pages|inuse_pages.counter", "prio", "swap_fi
 
 SWP_USED, SWP_WRITEOK = 1, 2
 
-OFF_LIST = 1 << 30
-"""SWAP_USAGE_OFFLIST_BIT."""
+OFF_LIST = (1 << 62, 1 << 30)
+"""SWAP_USAGE_OFFLIST_BIT, either way."""
 
 SPACE = "struct address_space"
 MOST_SPACES = 1 << 16
@@ -83,9 +84,17 @@ def _areas(target: Target) -> Iterator[Values]:
     for index in range(count):
         area = reader.values(target.pointer(table + index * width))
         if area and atomic:
-            area["inuse_pages"] &= ~OFF_LIST
+            area["inuse_pages"] = _count(area["inuse_pages"], area["pages"])
         if area:
             yield area
+
+
+def _count(usage: int, pages: int) -> int:
+    """The pages in ``usage``: of an area of ``pages`` there cannot be more (rule 2)."""
+    for bit in OFF_LIST:
+        if usage > pages:
+            usage &= ~bit
+    return usage
 
 
 def _device(target: Target, area: Values, page_size: int, path_of: FilePath) -> SwapDevice:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 from kvm_exporter.kvm.errors import Fault, FormatError, Unsupported
-from kvm_exporter.kvm.memory import Memory
+from kvm_exporter.kvm.memory import PAGE, Memory
 from kvm_exporter.kvm.objects.linux.dentries import Paths
 from kvm_exporter.kvm.objects.linux.tasklist import TASK, TaskList
 from kvm_exporter.kvm.objects.linux.tasknames import PF_KTHREAD
@@ -32,9 +32,6 @@ Fault."""
 
 LONGEST = 64 << 20
 """Bytes of a vector: ten times what execve(2) takes (_STK_LIM / 4 * 3, fs/exec.c)."""
-
-PAGE = 4096
-"""Bytes read at once: what is before a page that is not there can still be read."""
 
 
 class Programs:
@@ -91,22 +88,15 @@ class Programs:
 
     def _find(self, pid: int) -> Values:
         """The struct mm_struct of a process or thread: zeros where it has none."""
-        task = _whole(self._task, self._tasks.find(pid).address)
+        task = self._task.needed(self._tasks.find(pid).address)
         if not task["mm"] or task["flags"] & PF_KTHREAD:
             return Values()
-        return _whole(self._mm, task["mm"])
+        return self._mm.needed(task["mm"])
 
     def _own(self, mm: Values, pid: int) -> _Own:
         if self._user is None:
             raise Unsupported("processes' own memory cannot be read in this dump")
         return _Own(self._user(mm["pgd"]), self._target.tally, pid)
-
-
-def _whole(struct: Struct, at: int) -> Values:
-    found = struct.values(at)
-    if found is None:
-        raise Fault(at, "a process cannot be read")
-    return found
 
 
 class _Own:
@@ -136,6 +126,7 @@ class _Own:
         parts: list[bytes] = []
         at = start
         while at < end:
+            # page by page: what is before one that is not there can still be read
             try:
                 part = self._memory.read(at, min(PAGE - at % PAGE, end - at))
             except Fault as e:

@@ -20,7 +20,7 @@ from kvm_exporter.kvm.objects.linux.dentries import Paths, Place
 from kvm_exporter.kvm.objects.linux.files import kind
 from kvm_exporter.kvm.objects.linux.tasklist import TASK, Task, TaskList
 from kvm_exporter.kvm.objects.model import OpenFile
-from kvm_exporter.kvm.objects.structs import Struct, Values, read_numbers
+from kvm_exporter.kvm.objects.structs import Struct, Values
 from kvm_exporter.kvm.target import Target
 
 O_CLOEXEC = 0o2000000
@@ -54,6 +54,8 @@ class _Tables:
         members = ("f_pos", "f_flags", "f_path.mnt", "f_path.dentry")
         self._file = Struct(target, "struct file", members)
         self._table = Struct(target, "struct fdtable", ("max_fds", "fd", "close_on_exec"))
+        self._files = target.offset(TASK, "files")
+        self._fdt = target.offset("struct files_struct", "fdt")
         self._left = MOST
 
     def files(self, task: Task) -> Iterator[OpenFile]:
@@ -84,27 +86,28 @@ class _Tables:
         Errors: Fault, FormatError, TypeMissing.
         """
         target = self._target
-        (files,) = read_numbers(target, TASK, ("files",), task.address)
+        files = target.pointer(task.address + self._files)
         if not files:
             return
-        (at,) = read_numbers(target, "struct files_struct", ("fdt",), files)
-        table = self._table.values(at)
-        if table is None or not 0 <= table["max_fds"] <= self._left:
+        at = target.pointer(files + self._fdt)
+        table = self._table.needed(at)
+        if not 0 <= table["max_fds"] <= self._left:
             raise FormatError(f"process {task.tgid} has no table of descriptors at {at:#x}")
         self._left -= table["max_fds"]
         for first in range(0, table["max_fds"], AT_ONCE):
             yield from self._rows(table, first, min(AT_ONCE, table["max_fds"] - first))
 
     def _rows(self, table: Values, first: int, count: int) -> Iterator[tuple[int, int, int]]:
-        abi = self._target.abi
-        data = self._target.read(table["fd"] + first * abi.pointer_size, count * abi.pointer_size)
-        files = struct.unpack(f"{abi.order}{count}{abi.pointer}", data)
-        for number, file in enumerate(files, first):
-            if file:
-                yield number, file, O_CLOEXEC if self._is_set(table["close_on_exec"], number) else 0
-
-    def _is_set(self, bitmap: int, at: int) -> bool:
-        """Of an array of unsigned long."""
         size = self._target.abi.pointer_size
-        word, bit = divmod(at, 8 * size)
-        return bool(self._target.integer(bitmap + word * size, size) >> bit & 1)
+        files = self._words(table["fd"] + first * size, count)
+        words = self._words(table["close_on_exec"] + first // 8, -(-count // (8 * size)))
+        closed = sum(word << 8 * size * at for at, word in enumerate(words))
+        for at, file in enumerate(files):
+            if file:
+                yield first + at, file, O_CLOEXEC if closed >> at & 1 else 0
+
+    def _words(self, address: int, count: int) -> tuple[int, ...]:
+        """Pointers, or elements of a bitmap, which are unsigned long."""
+        abi = self._target.abi
+        data = self._target.read(address, count * abi.pointer_size)
+        return struct.unpack(f"{abi.order}{count}{abi.pointer}", data)

@@ -17,7 +17,8 @@ from kvm_exporter.kvm.objects.linux.columns import STATES
 from kvm_exporter.kvm.objects.linux.pids import Pids
 from kvm_exporter.kvm.objects.linux.rss import Pages, RssCounters
 from kvm_exporter.kvm.objects.linux.tasknames import PF_KTHREAD, TaskNames
-from kvm_exporter.kvm.objects.linux.tasktime import Times, adjusted, seconds
+from kvm_exporter.kvm.objects.linux.tasktime import Times, adjusted
+from kvm_exporter.kvm.objects.linux.ticks import seconds
 from kvm_exporter.kvm.objects.linux.wchan import WaitChannels
 from kvm_exporter.kvm.objects.model import Namespaces
 from kvm_exporter.kvm.target import Target
@@ -40,7 +41,6 @@ MOST_FILES = 1 << 30
 
 AT_ONCE = 1 << 16
 """Bytes of a bitmap that are read together."""
-
 
 Part = TypeVar("Part")
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.objects.structs import Struct, Values
 from kvm_exporter.kvm.target import Target
-from kvm_exporter.kvm.types.model import Enum, resolve
+from kvm_exporter.kvm.types.flatten import constants
 
 PF_WQ_WORKER, PF_KTHREAD = 0x20, 0x200000
 """include/linux/sched.h"""
@@ -78,7 +78,6 @@ def _work(worker: Values) -> bytes:
 def _has_whole_names(target: Target) -> bool:
     """Whether there is a constant for how long they are."""
     try:
-        found = resolve(target.types.find("enum wq_internal_consts"))
+        return "WORKER_ID_LEN" in constants(target.types, "enum wq_internal_consts")
     except KvmError:
         return False
-    return isinstance(found, Enum) and "WORKER_ID_LEN" in dict(found.values)

@@ -12,10 +12,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-USER_HZ = 100
-TICK = 1_000_000_000 // USER_HZ
-"""Nanoseconds of a tick in /proc (include/asm-generic/param.h)."""
-
 
 class Times(NamedTuple):
     """Nanoseconds in user and in system mode."""
@@ -39,8 +35,3 @@ def adjusted(counted: Times, run: int, told: Times) -> Times:
     if user < told.user:
         return Times(told.user, run - told.user)
     return Times(user, system)
-
-
-def seconds(nanoseconds: int) -> float:
-    """Whole ticks, as /proc tells them (nsec_to_clock_t())."""
-    return nanoseconds // TICK / USER_HZ

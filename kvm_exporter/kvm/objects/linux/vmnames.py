@@ -12,13 +12,12 @@ Sources: include/linux/mmzone.h, include/linux/vm_event_item.h.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kvm_exporter.kvm.errors import FormatError, TypeMissing
+from kvm_exporter.kvm.errors import FormatError
 from kvm_exporter.kvm.objects.linux import variables
 from kvm_exporter.kvm.target import Target
-from kvm_exporter.kvm.types.model import Enum, resolve
+from kvm_exporter.kvm.types.flatten import constants
 
 TEXTS = "vmstat_text"
 FIRST_EVENT = "pgpgin"
@@ -122,19 +121,11 @@ def _enumerated(target: Target, counts: Counts) -> Names:
 
 
 def _of_enum(target: Target, enum: str, count: int) -> list[str]:
-    found = resolve(target.types.find(f"enum {enum}"))
-    if not isinstance(found, Enum):
-        raise TypeMissing(f"enum {enum} is none in this kernel")
     names: dict[int, str] = {}
-    for name, value in _counters(found):
-        names.setdefault(value, name)
-    return [names.get(number, "") for number in range(count)]
-
-
-def _counters(enum: Enum) -> Iterator[tuple[str, int]]:
-    for name, value in enum.values:
+    for name, value in constants(target.types, f"enum {enum}").items():
         if not NO_COUNTER.fullmatch(name):
-            yield _told(name.lower()), value
+            names.setdefault(value, _told(name.lower()))
+    return [names.get(number, "") for number in range(count)]
 
 
 def _told(name: str) -> str:

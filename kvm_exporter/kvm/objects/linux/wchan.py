@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.objects.linux.stacks import Stack, find_walk
+from kvm_exporter.kvm.remembered import Remembered
 from kvm_exporter.kvm.symbols.elfsymtab import Place
 from kvm_exporter.kvm.target import Target
 
@@ -47,7 +48,7 @@ class WaitChannels:
         locks = target.symbols.lookup(LOCKS)
         if locks[0] and locks[1]:
             self._passed.append(range(locks[0].value, locks[1].value))
-        self._names: dict[int, str | None] = {}
+        self._names: Remembered[int, str | None] = Remembered(MOST_KNOWN)
 
     def of(self, task: int, state: int, on_queue: int, stack: int) -> str | None:
         """The function's name; None for a task that sleeps nowhere, or nobody knows where."""
@@ -58,16 +59,12 @@ class WaitChannels:
                 if not address:
                     break
                 if not any(address in some for some in self._passed):
-                    return self._name(address)
+                    return self._names.of(address, self._name)
         except KvmError:
             self._target.tally.add("kernel stack", None)
         return None
 
     def _name(self, address: int) -> str | None:
         symbols = self._target.symbols
-        if address not in self._names:
-            if len(self._names) >= MOST_KNOWN:
-                self._names.clear()
-            place = symbols.at(address) if isinstance(symbols, Named) else None
-            self._names[address] = place.symbol.name if place else None
-        return self._names[address]
+        place = symbols.at(address) if isinstance(symbols, Named) else None
+        return place.symbol.name if place else None

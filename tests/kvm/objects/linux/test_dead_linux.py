@@ -28,9 +28,12 @@ from forge.world import World
 
 from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.arch import Arch
-from kvm_exporter.kvm.objects.linux import vmnames
+from kvm_exporter.kvm.objects.linux import machinememory, vmnames
 from kvm_exporter.kvm.objects.linux.dead import LinuxDead
+from kvm_exporter.kvm.objects.linux.meminfo import Meminfo
+from kvm_exporter.kvm.objects.linux.percpu import PerCpu
 from kvm_exporter.kvm.objects.linux.told import Told
+from kvm_exporter.kvm.objects.linux.zones import Zones
 from kvm_exporter.kvm.objects.model import (
     CpuTimes,
     Interface,
@@ -102,6 +105,18 @@ def test_a_tickless_cpu_s_idle_time_is_its_sleep_until_now(world: World) -> None
     first, last = dead(world).cpu_times_per_cpu()
     assert (first.cpu, first.idle, first.iowait) == (0, 70.0, 17.0)
     assert (last.cpu, last.idle, last.iowait) == (34, 85.25, 8.0)
+
+
+def test_a_newer_kernel_counts_idle_time_with_the_rest_but_for_what_was_stolen() -> None:
+    """CPU 0 waits, with two seconds stolen before; 34 does not, with a quarter of one."""
+    tally = Tally()
+    first, last = dead(linux_system_world.newest(), tally).cpu_times_per_cpu()
+    assert (first.user, first.guest_nice) == (0.11, 0.06)
+    assert (first.cpu, first.idle, first.iowait) == (0, 70.0, 15.0)
+    assert (last.cpu, last.idle, last.iowait) == (34, 85.0, 8.0)
+    total = dead(linux_system_world.newest()).cpu_times()
+    assert (total.idle, total.iowait) == (70.0 + 6.0 + 85.0, 15.0 + 7.0 + 8.0)
+    assert tally.counts() == {}
 
 
 def test_cpu_times_are_hundredths_of_a_second_by_mode(world: World) -> None:
@@ -269,6 +284,16 @@ def test_meminfo_is_worked_out_as_the_kernel_does(world: World) -> None:
         assert "HighTotal" not in fields
 
 
+def test_meminfo_has_what_newer_kernels_count_in_vmstat() -> None:
+    """VmallocUsed, which had a variable of its own, and the memory of GPUs."""
+    world = World("typedef unsigned int u_int;", cdecl.AMD64)
+    made = target(world)
+    values = {"nr_vmalloc": 7, "nr_gpu_active": 2, "nr_gpu_reclaim": 1}
+    fields = Meminfo(made, PerCpu(made), Zones(made), values, PAGE, 512).fields()
+    wanted = {"VmallocUsed": 7 * PAGE, "GPUActive": 2 * PAGE, "GPUReclaim": PAGE}
+    assert wanted.items() <= fields.items()
+
+
 def test_the_queues_are_those_of_a_live_kernel(world: World) -> None:
     """Free pages and the LRU lists."""
     memory = dead(world).memory()
@@ -297,6 +322,24 @@ def test_the_direct_map_is_counted_where_the_architecture_does(machine: str) -> 
     assert found == DIRECT_MAPS[machine]
 
 
+RADIX = {"DirectMap4k": 0, "DirectMap64k": 128, "DirectMap2M": 14336, "DirectMap1G": 13 << 20}
+
+
+@pytest.mark.parametrize(("features", "told"), [(0x40, RADIX), (0x10, {})])
+def test_a_direct_map_of_powerpc_is_counted_where_it_has_radix_trees(
+    features: int, told: dict[str, int]
+) -> None:
+    """With a hash table all of it has pages of one size, and /proc says nothing."""
+    text = "typedef unsigned int u_int; typedef unsigned long u_long;"
+    world = World(
+        text + "struct cpu_spec { u_long cpu_features; u_int mmu_features; };", cdecl.POWERPC64
+    )
+    world.define("cur_cpu_spec", "pointer", world.new("struct cpu_spec", mmu_features=features))
+    world.define("direct_pages_count", "u_long", list(range(14)))
+    found = machinememory.direct_map(target(world), "powerpc64")
+    assert {name: size >> 10 for name, size in found.items()} == told
+
+
 def test_the_address_space_of_vmalloc_is_known_by_the_depth_of_page_tables() -> None:
     """What /proc/meminfo of x86_64 says with four and five levels, in KiB."""
     fields = dead(linux_system_world.modern()).memory().fields
@@ -317,7 +360,7 @@ def test_the_kernel_as_a_whole_is_counted(world: World) -> None:
         boot_time_seconds=1699999995.0,
         processes_running=3,
         processes_blocked=4,
-        open_files=320,
+        open_files=320 - 4 + 5,
         max_files=99999,
         vnodes=412,
         max_processes=4194304 if modern else 32768,

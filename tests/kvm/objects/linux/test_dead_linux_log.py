@@ -142,6 +142,20 @@ def test_a_ring_that_cannot_be_is_an_error(member: str) -> None:
         list(printk.records(target(world)))
 
 
+def test_tables_that_are_too_large_are_an_error() -> None:
+    """A million records of a page each, which no log has, are not read."""
+    world = written("modern", (b"x", b"y", b"z"))
+    ring = int.from_bytes(world.read(find(world, "prb"), 8), "little")
+    at = ring + world.c.offset("printk_ringbuffer", "desc_ring.count_bits")
+    world.write(at, world.number(20, 4))
+    told = Vmcoreinfo(world)
+    told.size = lambda name: 4096
+    untyped = target(world)
+    untyped.types = WorldTypes(cdecl.Declarations("struct other { int x; };", world.abi))
+    with pytest.raises(FormatError, match="none of a log"):
+        list(printk.records(untyped, told))
+
+
 def test_a_log_of_which_no_page_is_there_is_an_error(kernel: str) -> None:
     """And one that is there in part gives that part."""
     world = written(kernel, (b"x", b"y", b"z"))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvm_exporter.kvm.objects.linux.tasktime import Times, adjusted, seconds
+from kvm_exporter.kvm.objects.linux.tasktime import Times, adjusted
+from kvm_exporter.kvm.objects.linux.ticks import seconds
 
 NANOSECONDS = st.integers(0, 2**63)
 

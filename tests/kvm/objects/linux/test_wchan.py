@@ -218,6 +218,8 @@ def test_without_symbols_by_address_there_is_no_name() -> None:
 
 
 SP, BP, PREVIOUS = 5, 4, 1
+NUMBERS = [(SP, PREVIOUS), (3, 8)]
+"""Of the stack pointer, and of the caller's; the latter since 7.1."""
 
 
 def orc(rows: Sequence[tuple[int, int, int, int, int]], back: Sequence[int]) -> Kernel:
@@ -245,13 +247,14 @@ def orc(rows: Sequence[tuple[int, int, int, int, int]], back: Sequence[int]) -> 
     return made
 
 
-def test_orc_tells_how_far_frames_reach() -> None:
+@pytest.mark.parametrize(("stack", "caller"), NUMBERS)
+def test_orc_tells_how_far_frames_reach(stack: int, caller: int) -> None:
     """From the stack pointer, or from the base pointer, which may have been saved on the way."""
     rows = [
-        (SCHEDULER[0], SP, 24, 0, 0),
-        (SCHEDULER[0x200], BP, 16, PREVIOUS, -24),
+        (SCHEDULER[0], stack, 24, 0, 0),
+        (SCHEDULER[0x200], BP, 16, caller, -24),
         (SCHEDULER[0x400], BP, 8, 0, 0),
-        (DO_WAIT, SP, 8, 0, 0),
+        (DO_WAIT, stack, 8, 0, 0),
     ]
     words = [0x11] * 20
     # behind the saved registers: two words of schedule(), then its return address
