@@ -87,7 +87,7 @@ class Kernel:
     def open_files(self) -> int:
         """The first number of /proc/sys/fs/file-nr; exactly, as newer kernels tell it.
 
-        Older ones, 6.12's for one, leave out what CPUs have not handed in: some dozen files of each.
+        Older ones, 6.12's for one, leave out what CPUs have not handed in: some dozen of each.
         """
         return counters.exact(self._target, self._cpus, self._target.address("nr_files"))
 
