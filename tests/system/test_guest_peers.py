@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import zlib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from drgn import Architecture, Platform, Program
-from drgn.helpers.linux.kallsyms import load_vmlinux_kallsyms
-from drgn.helpers.linux.pid import for_each_task
 from system.guests.recipes import RECIPES
 from system.guests.seen import look, opened
 
@@ -40,7 +38,12 @@ SYMBOLS = [
     and (recipe.architecture == "amd64" or form == "elf")  # of arm64's kdump it loses its way
 ]
 PROCESSES = [(name, form) for name, form in SYMBOLS if name in ("amd64-la57", "arm64")]
-PLATFORMS = {"amd64": Architecture.X86_64, "arm64": Architecture.AARCH64}
+
+
+@pytest.fixture(scope="module")
+def peer():
+    """What opens cores with drgn; a package of the system tests alone, so not imported above."""
+    return import_module("system.guests.drgn_reader")
 
 
 @pytest.mark.parametrize(("guest", "form"), PAGES, indirect=["guest"])
@@ -63,20 +66,12 @@ def test_pages(guest, form):
     assert ours == theirs
 
 
-def program(guest, form):
-    """The core as drgn opens it; of a kdump file it has to be told the architecture."""
-    [core] = guest.cores[form]
-    found = Program(Platform(PLATFORMS[guest.recipe.architecture]))
-    found.set_core_dump(core)
-    return found
-
-
 @pytest.mark.parametrize(("guest", "form"), SYMBOLS, indirect=["guest"])
-def test_symbols(guest, form):
+def test_symbols(guest, form, peer):
     """Every symbol that drgn finds by kallsyms has our address; and so has what is read there."""
-    drgn = program(guest, form)
-    find = load_vmlinux_kallsyms(drgn)
-    theirs = {(symbol.name, symbol.address) for symbol in find(drgn, None, None, False)}
+    [core] = guest.cores[form]
+    drgn = peer.program(core, guest.recipe.architecture)
+    theirs = peer.symbols(drgn)
     with opened(guest.cores[form]) as kvm:
         ours = {(symbol.name, symbol.value) for symbol in kvm.symbols}
         assert theirs <= ours
@@ -88,16 +83,12 @@ def test_symbols(guest, form):
 
 
 @pytest.mark.parametrize(("guest", "form"), PROCESSES, indirect=["guest"])
-def test_processes(guest, form):
+def test_processes(guest, form, peer):
     """Every thread that drgn finds by DWARF is ours: ids, parent, name and address."""
-    drgn = program(guest, form)
+    [core] = guest.cores[form]
+    drgn = peer.program(core, guest.recipe.architecture)
     drgn.load_debug_info([guest.debug])
-    theirs = {
-        (task.tgid.value_(), task.pid.value_()): (
-            task.real_parent.tgid.value_(), task.comm.string_(), task.value_()
-        )
-        for task in for_each_task(drgn)
-    }  # fmt: skip
+    theirs = peer.threads(drgn)
     seen = look(guest.cores[form], guest.kernel)
     ours = {key: (row.ppid, row.address) for key, row in seen.threads.items()}
     assert ours == {key: (ppid, address) for key, (ppid, _, address) in theirs.items()}

@@ -26,6 +26,7 @@ hostname truthful
 echo guests.example >/proc/sys/kernel/domainname
 ip link set lo up
 ip link add dummy7 type dummy
+echo 1 >/proc/sys/net/ipv6/conf/dummy7/disable_ipv6 # which would look for routers for ever
 ip addr add 10.9.8.7/24 dev dummy7
 ip link set dummy7 up
 ping -q -c 3 -i 0.1 127.0.0.1 >/dev/null
