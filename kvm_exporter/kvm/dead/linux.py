@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from kvm_exporter.kvm import elf
+from kvm_exporter.kvm.arch import Arch
 from kvm_exporter.kvm.containers import Unwrapped
 from kvm_exporter.kvm.dead.facts import facts
 from kvm_exporter.kvm.dead.matching import same_architecture, same_version
@@ -28,7 +29,7 @@ from kvm_exporter.kvm.memory import Memory
 from kvm_exporter.kvm.objects.linux.dead import LinuxDead
 from kvm_exporter.kvm.objects.opened import Opened
 from kvm_exporter.kvm.source import File, Source
-from kvm_exporter.kvm.space import PhysicalMemory, VirtualMemory
+from kvm_exporter.kvm.space import PhysicalMemory, Translator, VirtualMemory
 from kvm_exporter.kvm.symbols.elfsymtab import ElfSymbols
 from kvm_exporter.kvm.symbols.exports import Exports
 from kvm_exporter.kvm.symbols.kallsyms import LinuxSymbols
@@ -49,10 +50,9 @@ BANNER = "linux_banner"
 
 @dataclass(frozen=True, slots=True)
 class Linux:
-    """What says that a dump is Linux's: its VMCOREINFO, or its kernel's file."""
+    """What tells of a Linux's dump: its VMCOREINFO, None where it has none (its file tells)."""
 
     info: Vmcoreinfo | None
-    of_file: bool = False
 
 
 def find_linux(kernel: str | None, unwrapped: Unwrapped, image: Image) -> Linux | None:
@@ -61,9 +61,8 @@ def find_linux(kernel: str | None, unwrapped: Unwrapped, image: Image) -> Linux 
     Errors: those of KernelFile.
     """
     memory = PhysicalMemory(image.store or unwrapped.source, image.physical)
-    of_file = kernel is not None and _is_linux(kernel)
-    if image.vmcoreinfo is not None or of_file:
-        return Linux(find_vmcoreinfo(image, memory), of_file)
+    if image.vmcoreinfo is not None or (kernel is not None and _is_linux(kernel)):
+        return Linux(find_vmcoreinfo(image, memory))
     if kernel or unwrapped.header or unwrapped.info or image.translator or image.anchor:
         return None
     info = find_vmcoreinfo(image, memory)
@@ -103,63 +102,85 @@ def open_linux(
             file = KernelFile(kernel)
             stack.callback(file.close)
             types = file.source
-        source, info = unwrapped.source, linux.info
         if file:
             same_architecture(image, file)
-        image = complete(image, source, info, file)
-        opened = _joined(unwrapped, image, info, file, types, options)
+        if linux.info is None:
+            raise FormatError(
+                f"{unwrapped.source.name}: no VMCOREINFO, neither in a note nor in memory: nothing "
+                "tells where the kernel and its page tables are"
+            )
+        image = complete(image, unwrapped.source, linux.info, file)
+        opened = _Core(unwrapped, image, linux.info, file, types, options).opened()
         stack.callback(opened.close)
         return replace(opened, close=stack.pop_all().close)
 
 
-def _joined(
-    unwrapped: Unwrapped,
-    image: Image,
-    info: Vmcoreinfo | None,
-    file: KernelFile | None,
-    kernel_types: Source | None,
-    options: DumpOptions,
-) -> Opened:
-    source, arch, translator = unwrapped.source, image.arch, image.translator
-    if info is None or arch is None or translator is None:
-        raise FormatError(f"{source.name}: its addresses cannot be translated")
-    tally = Tally()
-    memory = VirtualMemory(image.store or source, image.physical, translator, image.page_size)
-    if file:
-        _same_kernel(memory, file, info, image.displacement)
-    symbols = LinuxSymbols(
-        partial(read_kallsyms, memory, arch.abi, info, options.cache_directory),
-        tally,
-        partial(_displaced, file, image.displacement) if file else None,
-        Exports(memory, arch.abi, info.symbol),
-    )
-    image = with_told_direct_map(image, memory, symbols)
-    translator = image.translator or translator
-    memory = VirtualMemory(image.store or source, image.physical, translator, image.page_size)
-    types = LazyTypes(
-        partial(
-            open_linux_types,
-            memory,
-            symbols.kernel,
-            kernel_types,
-            info.build_id,
-            options.cache_directory,
-            options.progress,
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """A dump whose addresses can be translated, with all that tells of its kernel.
+
+    ``file`` is its vmlinux, ``types`` what has its types if its memory has none.
+    """
+
+    unwrapped: Unwrapped
+    image: Image
+    info: Vmcoreinfo
+    file: KernelFile | None
+    types: Source | None
+    options: DumpOptions
+
+    def opened(self) -> Opened:
+        """Memory, symbols, types and objects."""
+        source, arch, tally = self.unwrapped.source, self._arch, Tally()
+        memory = self._memory(self.image)
+        if self.file:
+            _same_kernel(memory, self.file, self.info, self.image.displacement)
+        symbols = self._symbols(memory, tally)
+        image = with_told_direct_map(self.image, memory, symbols)
+        memory = self._memory(image)
+        types = self._types(memory, symbols)
+        holed = isinstance(image.physical, HoledSegments)
+        seen: Memory = KernelZeros(memory, symbols) if holed else memory
+        target = Target(seen, symbols, types, arch.abi, tally)
+        symbols.find_modules_with(partial(LinuxModules, target, even=arch.machine == "arm"))
+        system = LinuxDead(target, arch, UserSpaces(image, source), self.info)
+        told = partial(facts, self.unwrapped, image, arch, self.file, types)
+        dump = Dump(self.unwrapped, image, arch, _translator(image), told)
+        with ExitStack() as stack:
+            stack.callback(memory.close)
+            stack.callback(types.close)
+            return Opened(system, seen, symbols, tally, stack.pop_all().close, target, dump)
+
+    @property
+    def _arch(self) -> Arch:
+        if self.image.arch is None:
+            raise FormatError(f"{self.unwrapped.source.name}: its architecture is not known")
+        return self.image.arch
+
+    def _memory(self, image: Image) -> VirtualMemory:
+        store = image.store or self.unwrapped.source
+        return VirtualMemory(store, image.physical, _translator(image), image.page_size)
+
+    def _symbols(self, memory: Memory, tally: Tally) -> LinuxSymbols:
+        file, abi = self.file, self._arch.abi
+        return LinuxSymbols(
+            partial(read_kallsyms, memory, abi, self.info, self.options.cache_directory),
+            tally,
+            partial(_displaced, file, self.image.displacement) if file else None,
+            Exports(memory, abi, self.info.symbol),
         )
-    )
-    holed = isinstance(image.physical, HoledSegments)
-    seen: Memory = KernelZeros(memory, symbols) if holed else memory
-    target = Target(seen, symbols, types, arch.abi, tally)
-    symbols.find_modules_with(partial(LinuxModules, target, even=arch.machine == "arm"))
-    system = LinuxDead(target, arch, UserSpaces(image, source), info)
-    told = partial(facts, unwrapped, image, arch, file, types)
-    dump = Dump(unwrapped, image, arch, translator, told)
 
-    def close() -> None:
-        types.close()
-        memory.close()
+    def _types(self, memory: Memory, symbols: LinuxSymbols) -> LazyTypes:
+        """The kernel's, for which its own symbols are asked: modules' take types to be found."""
+        directory, progress = self.options.cache_directory, self.options.progress
+        read = partial(open_linux_types, memory, symbols.kernel, self.types, self.info.build_id)
+        return LazyTypes(partial(read, directory, progress))
 
-    return Opened(system, seen, symbols, tally, close, target, dump)
+
+def _translator(image: Image) -> Translator:
+    if image.translator is None:
+        raise FormatError("its addresses cannot be translated")
+    return image.translator
 
 
 def _displaced(file: KernelFile, displacement: int) -> ElfSymbols:

@@ -36,7 +36,7 @@ USER = "processes"
 
 
 def complete(
-    image: Image, source: Source, info: Vmcoreinfo | None, kernel: KernelSymbols | None = None
+    image: Image, source: Source, info: Vmcoreinfo, kernel: KernelSymbols | None = None
 ) -> Image:
     """``image`` with a translator and what else was learnt: arch, page size, direct map, KASLR.
 
@@ -45,11 +45,6 @@ def complete(
     Errors: FormatError where nothing leads to page tables that fit; Unsupported for an architecture
     whose Linux is not known.
     """
-    if info is None:
-        raise FormatError(
-            f"{source.name}: no VMCOREINFO, neither in a note nor in memory: nothing tells where "
-            "the kernel and its page tables are"
-        )
     if image.arch and image.arch.name not in MACHINES:
         raise Unsupported(f"{source.name}: Linux on {image.arch.name} cannot be read")
     memory = PhysicalMemory(image.store or source, image.physical)

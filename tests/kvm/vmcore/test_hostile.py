@@ -33,6 +33,8 @@ def try_all(source, image: Image, memory, addresses: list[int]) -> None:
     """Everything that can be done with a core; anything but a KvmError gets out."""
     try:
         info = find_vmcoreinfo(image, memory)
+        if info is None:
+            return
         image = complete(image, source, info)
     except KvmError:
         return

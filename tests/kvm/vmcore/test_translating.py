@@ -238,13 +238,6 @@ def test_encrypted_memory(core) -> None:
 # ---- what does not fit
 
 
-def test_no_vmcoreinfo(core) -> None:
-    """Without it there is a FormatError that says what lacks."""
-    made = core(linux("x86_64"))
-    with pytest.raises(FormatError, match="no VMCOREINFO"):
-        complete(made.image, made.source, None)
-
-
 def test_an_architecture_without_linux(core) -> None:
     """One that only FreeBSD is read of is Unsupported, not damaged."""
     kernel = linux("x86_64")
