@@ -12,7 +12,7 @@ LOCK_FLAGS =
 PIP = $(@D)/bin/python -m pip --disable-pip-version-check --no-input --quiet install
 COMPILE = .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' $(LOCK_FLAGS)
-SHELL_FILES = .ci/run rc.d/kvm_exporter
+SHELL_FILES = .ci/run rc.d/kvm_exporter tests/system/guests/*.sh
 
 .PHONY: help serve test lint bench system-test lock clean
 .NOTPARALLEL:

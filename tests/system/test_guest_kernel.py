@@ -15,7 +15,8 @@ pytestmark = [
 ]
 # Between the last truth and the dump: the console, and a slow emulated CPU.
 LATEST_SECONDS = 10.0
-TICK = 0.011
+# Memory has the clock as of the last tick, which an emulated CPU may get late; /proc reads it.
+LAG_SECONDS = 0.5
 PAGES = 512
 I386_ONLY = {"VmallocTotal"}
 DECAY = (1884 / 2048, 2014 / 2048, 2037 / 2048)  # include/linux/sched/loadavg.h
@@ -62,22 +63,22 @@ def test_load_average(guest, seen):
 def test_life(guest, seen):
     """Boot time and uptime are told; only a kernel that panicked has died, and says of what."""
     assert seen.life.boot_time_seconds == pytest.approx(told.boot_time(guest.truth), abs=1)
-    assert 0 <= seen.life.uptime_seconds - uptime(guest.truth) + TICK < LATEST_SECONDS
+    assert -LAG_SECONDS < seen.life.uptime_seconds - uptime(guest.truth) < LATEST_SECONDS
     panicked = guest.recipe.until in (PANIC, CAPTURED)
     assert seen.life.panic == ("sysrq triggered crash" if panicked else None)
 
 
 def test_cpu_times(guest, seen):
     """Each mode of each CPU: as told, and no more than the time since."""
-    since = seen.life.uptime_seconds - uptime(guest.truth)
+    since = max(seen.life.uptime_seconds - uptime(guest.truth), 0) + LAG_SECONDS
     rows = told.cpu_times(guest.truth)
     assert len(seen.cpu_times) == len(rows)
     for times, row in zip(seen.cpu_times, rows, strict=True):
         ours = (times.user, times.nice, times.system, times.idle, times.iowait)
         ours += (times.irq, times.softirq, times.steal, times.guest, times.guest_nice)
-        most = (since + 0.1) * (len(rows) - 1 if times.cpu is None else 1)
+        cpus = len(rows) - 1 if times.cpu is None else 1
         for now, before in zip(ours, row, strict=True):
-            assert before - TICK <= now <= before + most + TICK
+            assert -LAG_SECONDS * cpus < now - before < since * cpus
 
 
 def test_memory_counters(guest, seen):
