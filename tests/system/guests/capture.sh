@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # PID 1 of a crash kernel: where does /proc/vmcore go?  To the first virtio disk, and its size to the console.
 export PATH=/bin
 /bin/busybox mkdir -p /proc /sys /dev

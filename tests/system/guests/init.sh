@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # PID 1 of a guest: which processes, files, areas and interfaces are there, and what does /proc say?
 #
 # It starts a population, tells the truth about it on the console, and then stays as it is, so that
