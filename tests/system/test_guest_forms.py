@@ -29,7 +29,8 @@ def flags(guest, form):
 def test_every_form_tells_the_same(guest, form):
     """Every object is equal to that of the plain form; pages that are left out are not guessed.
 
-    makedumpfile -d 31 leaves processes' own memory out, and so their arguments.
+    makedumpfile -d 31 leaves processes' own memory out, and so their arguments.  An ELF form keeps
+    pages that have too few neighbours to be left out, and so the beginning of some.
     """
     plain = look(guest.cores[guest.recipe.forms[0]], guest.kernel)
     seen = look(guest.cores[form], guest.kernel)
@@ -37,11 +38,17 @@ def test_every_form_tells_the_same(guest, form):
         for name in USERS:
             ours, theirs = getattr(seen, name), getattr(plain, name)
             assert ours.keys() == theirs.keys()
-            assert all(ours[pid] in (None, theirs[pid]) for pid in ours)
+            odd = [pid for pid in ours if not is_beginning(ours[pid], theirs[pid])]
+            assert {pid: (ours[pid], theirs[pid]) for pid in odd} == {}
         assert None in seen.arguments.values()
         told = {name: getattr(plain, name) for name in USERS}
         seen = replace(seen, **told, refusals=plain.refusals)
     assert seen == plain
+
+
+def is_beginning(ours, theirs):
+    """Whether strings are the first pages of others, or none at all."""
+    return ours is None or "\0".join(theirs or ()).startswith("\0".join(ours))
 
 
 @pytest.mark.parametrize(("guest", "form"), CORES, indirect=["guest"])

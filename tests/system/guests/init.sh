@@ -99,6 +99,7 @@ copy -r /proc/sys/kernel /proc/sys/fs
 copy /proc/kallsyms /proc/modules /proc/iomem /proc/cpuinfo /proc/partitions /proc/cmdline \
     /proc/version /proc/1/auxv /proc/buddyinfo /proc/softirqs /proc/slabinfo /proc/schedstat
 for pid in /proc/[0-9]*; do
+    copy "$pid/status" "$pid"/task/*/status # first: whoever runs after it has switched more often
     copy "$pid/cgroup" "$pid/comm" "$pid/cmdline" "$pid/environ" "$pid/limits" "$pid/maps" \
         "$pid/mountinfo" "$pid/wchan" "$pid"/ns/* "$pid"/fd/* "$pid/exe" "$pid/cwd" "$pid/root" \
         "$pid"/task/*/comm "$pid"/task/*/wchan

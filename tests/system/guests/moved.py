@@ -20,7 +20,6 @@ RISING = (
 )  # fmt: skip
 CHANGING = ("state", "last_cpu", "flags", "wait_channel", "resident_bytes", "open_files")
 SWITCHES = ("voluntary_switches", "involuntary_switches")
-TIMES, TICK = ("user_seconds", "system_seconds"), 0.01  # seconds
 START_ERROR = 0.001  # seconds; the reader has the clock's own fractions
 
 
@@ -30,7 +29,8 @@ def differences(seen: Process, told: Mapping[str, object]) -> dict[str, tuple[ob
     ran = has_run(seen, told)
     for field, value in told.items():
         now = getattr(seen, field)
-        if not (now == value or is_near(field, now, value) or (ran and may_be(field, now, value))):
+        same = now == value or (field == "start_seconds" and abs(now - value) < START_ERROR)
+        if not (same or (ran and may_be(field, now, value))):
             odd[field] = now, value
     return odd
 
@@ -45,17 +45,6 @@ def has_run(seen: Process, told: Mapping[str, object]) -> bool:
 def is_worker(name: str) -> bool:
     """Whether it is of a work queue: these come, go, and are called after what they did last."""
     return name.startswith("kworker/")
-
-
-def is_near(field: str, now: object, value: object) -> bool:
-    """Whether a time of day is the one told, or running time a tick more than that.
-
-    stat is told before status: of a task that ran in between, the truth has the switches, but not
-    the time.
-    """
-    if field in TIMES:
-        return 0 <= now - value < TICK + START_ERROR
-    return field == "start_seconds" and abs(now - value) < START_ERROR
 
 
 def may_be(field: str, now: object, value: object) -> bool:

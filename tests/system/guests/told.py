@@ -55,8 +55,10 @@ STATUS = {
     "rgid": ("Gid", 0),
     "gid": ("Gid", 1),
     "svgid": ("Gid", 2),
-    "voluntary_switches": ("voluntary_ctxt_switches", 0),
-    "involuntary_switches": ("nonvoluntary_ctxt_switches", 0),
+}
+SWITCHES = {  # of the first status: whoever ran while the rest was told has switched more often
+    "voluntary_switches": "voluntary_ctxt_switches",
+    "involuntary_switches": "nonvoluntary_ctxt_switches",
 }
 KIBIBYTES = {
     "max_resident_bytes": "VmHWM",
@@ -75,6 +77,8 @@ def process(truth: Truth, pid: int, page_size: int, tid: int | None = None) -> d
     found["start_seconds"] = boot_time(truth) + int(stat[STARTED]) / HERTZ
     for field, (line, word) in STATUS.items():
         found[field] = int(status[line].split()[word])
+    first = truth.first_status(pid, tid) or status
+    found |= {field: int(first[line]) for field, line in SWITCHES.items()}
     for field, line in KIBIBYTES.items():
         found[field] = int(status[line].split()[0]) << 10 if line in status else None
     found["groups"] = tuple(int(word) for word in status["Groups"].split())

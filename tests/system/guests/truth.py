@@ -58,13 +58,26 @@ class Truth:
 
     def status(self, pid: int, tid: int | None = None) -> dict[str, str]:
         """The fields of /proc/PID/status, or of a thread's."""
-        text = self.text(f"/proc/{pid}/status" if tid is None else f"/proc/{pid}/task/{tid}/status")
-        return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+        return fields(self.text(status_path(pid, tid)))
+
+    def first_status(self, pid: int, tid: int | None = None) -> dict[str, str]:
+        """The same as it was before anything else was told of it; empty if it was not there yet."""
+        return fields(self.files.get(status_path(pid, tid), b"").decode())
 
     def threads(self, pid: int) -> list[int]:
         """The threads of a process."""
         found = (re.fullmatch(rf"/proc/{pid}/task/(\d+)/stat", path) for path in self.late)
         return sorted(int(match[1]) for match in found if match)
+
+
+def status_path(pid: int, tid: int | None) -> str:
+    """Where the status of a process, or of a thread of it, is."""
+    return f"/proc/{pid}/status" if tid is None else f"/proc/{pid}/task/{tid}/status"
+
+
+def fields(text: str) -> dict[str, str]:
+    """The lines "name:<tab>value" of a status."""
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
 
 def read_truth(console: bytes) -> Truth:
