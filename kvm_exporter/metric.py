@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["counter", "gauge", "info"]
+Kind = Literal["counter", "gauge", "info", "stateset"]
 Sample = tuple[tuple[str, ...], float]
 """Label values in the order of ``Metric.labels``, and the value (an int stays exact)."""
 
@@ -24,7 +24,8 @@ class Metric:
     """One row of a metric table.
 
     ``name`` is the sample name as Prometheus stores it: a counter ends in ``_total``, an info in
-    ``_info``.  ``unit`` is OpenMetrics's unit (``seconds``, ``bytes``); the name then carries it.
+    ``_info``.  A stateset's samples are 1 or 0 by the state that the label of its own name tells.
+    ``unit`` is OpenMetrics's unit (``seconds``, ``bytes``); the name then carries it.
     """
 
     name: str

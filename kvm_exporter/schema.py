@@ -1,7 +1,8 @@
 """What may a configuration hold?  JSON Schema of the dataclasses that decode it, for editors.
 
-``python -m kvm_exporter.schema`` prints it; config/kvm_exporter.schema.json is that output.  It
-knows the collectors of this package.  What it accepts may still be refused when it is loaded: a
+``python -m kvm_exporter.schema`` prints it; config/kvm_exporter.schema.json is that output, and
+config/symbols.schema.json that of ``python -m kvm_exporter.schema symbols``, for modules of symbols.
+It knows the collectors of this package.  What it accepts may still be refused when it is loaded: a
 regular expression that is none, a placeholder that no fact fills, a key that is there twice.
 """
 
@@ -10,23 +11,25 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from inspect import getdoc
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from kvm_exporter import collectors
+from kvm_exporter.collectors.symbols.options import ModuleOptions
 from kvm_exporter.config import Outline, Schedule
 from kvm_exporter.typed_yaml.decode import options
 from kvm_exporter.typed_yaml.encode import plain_value
-from kvm_exporter.typed_yaml.option import AtLeast, Duration, Help
+from kvm_exporter.typed_yaml.option import AtLeast, Duration, Help, OneOrMore, Reads
 from kvm_exporter.typed_yaml.scalar import MAX_SECONDS, SPAN
 
 Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TITLE = "Configuration of kvm_exporter"
+MODULE_TITLE = "Module of symbols of kvm_exporter"
 
 DURATION: Schema = {
     "anyOf": [
@@ -64,9 +67,15 @@ def schema() -> Schema:
     }
 
 
-def main() -> None:
-    """Print the schema."""
-    sys.stdout.write(json.dumps(schema(), indent=2) + "\n")
+def module_schema() -> Schema:
+    """The schema of a module of symbols."""
+    return {"$schema": DIALECT, "title": MODULE_TITLE} | _object(ModuleOptions)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the schema, of modules where the arguments say ``symbols``."""
+    chosen = module_schema() if arguments == ["symbols"] else schema()
+    sys.stdout.write(json.dumps(chosen, indent=2) + "\n")
 
 
 def _collector(name: str) -> Schema:
@@ -117,13 +126,24 @@ def _object(cls: type[Any]) -> Schema:
 
 def _annotated(hints: tuple[Any, ...]) -> Schema:
     hint, *marks = hints
-    found = dict(DURATION if any(isinstance(mark, Duration) for mark in marks) else _of(hint))
+    found = _plain(hint, marks)
     for mark in marks:
+        if isinstance(mark, OneOrMore):
+            found = {"anyOf": [found["items"], found]}
         if isinstance(mark, AtLeast):
             found["minimum"] = mark.minimum
         if isinstance(mark, Help):
             found["description"] = mark.text
     return found
+
+
+def _plain(hint: Any, marks: Sequence[object]) -> Schema:  # noqa: ANN401 - any type hint
+    for mark in marks:
+        if isinstance(mark, Duration):
+            return dict(DURATION)
+        if isinstance(mark, Reads):
+            return dict(SCALARS[str])
+    return dict(_of(hint))
 
 
 ORIGINS: dict[object, Callable[[tuple[Any, ...]], Schema]] = {
@@ -137,4 +157,4 @@ ORIGINS: dict[object, Callable[[tuple[Any, ...]], Schema]] = {
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

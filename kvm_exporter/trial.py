@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 
 from kvm_exporter.config import Config
 from kvm_exporter.kvm import Kvm
 from kvm_exporter.self_metrics import SelfMetrics, State
-from kvm_exporter.snapshot import Collection
+from kvm_exporter.snapshot import Collection, Snapshot
 
+MISSING = "kvm_symbols_missing"
 KERNEL_MEMORY = {"linux": "/proc/kcore", "freebsd": "/dev/kmem"}
 MEMORY_ADVICE = {
     "linux": "root with CAP_SYS_RAWIO may read it, where the kernel has it",
@@ -40,6 +42,7 @@ def trial(
     }
     lines = [
         *(_collector(state, sizes[state.name]) for state in collection.states),
+        *_missing(snapshot),
         *_refused(collection.refusals(), system.rstrip("0123456789")),
         *(_memory(system.rstrip("0123456789")) if live else ()),
     ]
@@ -61,15 +64,24 @@ def _refused(refusals: Mapping[tuple[str, str], int], system: str) -> Iterator[s
         yield f"hint: {REFUSED_ADVICE[system]}"
 
 
+def _missing(snapshot: Snapshot) -> Iterator[str]:
+    """Each number that was asked for by a symbol, and cannot be had."""
+    families = chain.from_iterable(part.families for part in snapshot.parts)
+    for family in families:
+        if family.metric.name == MISSING:
+            for (module, metric, reason), _ in family.samples:
+                yield f"missing: module {module}: {metric}: {reason}"
+
+
 def _memory(system: str) -> Iterator[str]:
-    """Whether kernel memory can be read; no collector of this version does."""
+    """Whether kernel memory can be read."""
     device = KERNEL_MEMORY.get(system)
     if device is None:
         return
     if os.access(device, os.R_OK):
-        yield f"kernel memory: {device} can be read; no collector needs it"
+        yield f"kernel memory: {device} can be read; only the collector symbols needs it"
     else:
         yield (
-            f"kernel memory: {device} cannot be read; no collector needs it,"
-            f" so nothing is lost ({MEMORY_ADVICE[system]})"
+            f"kernel memory: {device} cannot be read; only the collector symbols needs it"
+            f" ({MEMORY_ADVICE[system]})"
         )

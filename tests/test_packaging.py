@@ -23,7 +23,8 @@ folder = sys.argv[1]  # which a build overwrites
 build_meta.build_wheel(folder)
 build_meta.build_sdist(folder)
 """
-NOT_SHIPPED = {".gitignore"}
+MODULES = "kvm_exporter/collectors/symbols/shipped"  # a link to config/symbols
+NOT_SHIPPED = {".gitignore", MODULES}  # which has the files themselves instead
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def built(tmp_path_factory):
     """The wheel and the source archive, made from a copy of this checkout."""
     pytest.importorskip("setuptools", "77", "older ones do not know SPDX licenses")
     folder = tmp_path_factory.mktemp("packaging")
-    shutil.copytree(ROOT, folder / "source", ignore=NOT_SOURCE)
+    shutil.copytree(ROOT, folder / "source", symlinks=True, ignore=NOT_SOURCE)
     shutil.copytree(ROOT / ".ci", folder / "source" / ".ci")
     command = [sys.executable, "-c", BUILD, str(folder)]
     subprocess.run(command, cwd=folder / "source", capture_output=True, check=True)
@@ -39,8 +40,9 @@ def built(tmp_path_factory):
 
 
 def package_files():
-    """The files of the package here."""
+    """The files of the package here, with those that it has by a link."""
     files = [path for path in (ROOT / "kvm_exporter").rglob("*") if path.is_file()]
+    files += (ROOT / MODULES).glob("*.yml")
     return {str(path.relative_to(ROOT)) for path in files if path.suffix != ".pyc"}
 
 

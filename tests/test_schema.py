@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from kvm_exporter import config
-from kvm_exporter.schema import main, schema
+from kvm_exporter.schema import main, module_schema, schema
 from kvm_exporter.typed_yaml import document
 
 jsonschema = pytest.importorskip("jsonschema", reason="PyPI has no wheel for this system")
@@ -99,16 +99,29 @@ def test_shipped_schema(same_as_file: Callable[[str, Path], None]) -> None:
     same_as_file(json.dumps(schema(), indent=2) + "\n", CONFIG / "kvm_exporter.schema.json")
 
 
+def test_shipped_schema_of_modules(same_as_file: Callable[[str, Path], None]) -> None:
+    """So is that of modules of symbols, which every one that is shipped names and satisfies."""
+    same_as_file(json.dumps(module_schema(), indent=2) + "\n", CONFIG / "symbols.schema.json")
+    validator = Draft202012Validator(module_schema())
+    for path in sorted((CONFIG / "symbols").glob("*.yml")):
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith("# yaml-language-server: $schema=../symbols.schema.json\n"), path
+        assert list(validator.iter_errors(yaml.safe_load(text))) == [], path
+
+
 def test_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """``python -m kvm_exporter.schema`` prints the shipped schema."""
-    main()
+    """``python -m kvm_exporter.schema`` prints the shipped schemas."""
+    main([])
     assert json.loads(capsys.readouterr().out) == schema()
+    main(["symbols"])
+    assert json.loads(capsys.readouterr().out) == module_schema()
 
 
-def test_is_a_schema() -> None:
+@pytest.mark.parametrize("made", [schema(), module_schema()])
+def test_is_a_schema(made: dict[str, object]) -> None:
     """It is a schema of the dialect that it names."""
-    assert schema()["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
-    Draft202012Validator.check_schema(schema())
+    assert made["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
+    Draft202012Validator.check_schema(made)
 
 
 def test_shipped_configuration_is_valid() -> None:

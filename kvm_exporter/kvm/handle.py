@@ -15,6 +15,7 @@ from kvm_exporter.kvm.objects.opened import Opened
 
 if TYPE_CHECKING:
     from kvm_exporter.kvm.formats.pages import Page
+    from kvm_exporter.kvm.objects.copies import Copies
     from kvm_exporter.kvm.target import Target
 
 LIVE_CORES = (None, "/dev/mem", "/dev/kmem", "/dev/null", "/proc/kcore")
@@ -35,6 +36,7 @@ class Kvm:
         self._tally = opened.tally
         self._target = opened.target
         self._find_target = opened.find_target
+        self._copies: Copies | None = None
         self._close = opened.close
 
     def __enter__(self) -> Self:
@@ -70,6 +72,13 @@ class Kvm:
                 raise Unsupported("a textdump(4) has no memory, of no type")
             self._target = self._find_target()
         return self._target
+
+    @property
+    def copies(self) -> Copies:
+        """Its per-CPU variables and network stacks.  Errors: as ``target``."""
+        if self._copies is None:
+            self._copies = self.system.copies(self.target)
+        return self._copies
 
     def facts(self) -> tuple[tuple[str, str], ...]:
         """What a dump says of itself, for people: (name, value); nothing of a running kernel."""

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from kvm_exporter.kvm.errors import Fault, FormatError
-from kvm_exporter.kvm.space import EXECUTE, READ, WRITE, Mapped, Mapping
+from kvm_exporter.kvm.space import EXECUTE, READ, WRITE, Mapped, Mapping, Step
 
 SEGMENT_SHIFT = 28
 SEGMENT_MASK = (1 << SEGMENT_SHIFT) - 1
@@ -91,8 +91,29 @@ class HashedPages:
     def _area(self, address: int) -> Area | None:
         return next((area for area in self._areas if area.start <= address < area.end), None)
 
+    def trace(self, address: int) -> Iterator[Step]:
+        """As Translator.trace: a step a group; its entry is the second word of the address's."""
+        area = self._area(address)
+        shift = LARGE_SHIFT if area and area.large else SMALL_SHIFT
+        for name, search in zip(
+            ("primary", "secondary"), self._searches(address, shift), strict=True
+        ):
+            found = self._search(*search)
+            group = search[0] & (self._groups - 1)
+            yield Step(f"{name} group of the page hash table", None, group, found)
+            if found is not None:
+                return
+
     def _find(self, address: int, shift: int) -> int | None:
         """The second word of the entry for ``address``."""
+        for search in self._searches(address, shift):
+            entry = self._search(*search)
+            if entry is not None:
+                return entry
+        return None
+
+    def _searches(self, address: int, shift: int) -> Iterator[tuple[int, int, int]]:
+        """The hash of either group, what the first word of an entry must be, and in which bits."""
         vsid = _vsid(address >> SEGMENT_SHIFT)
         page = (address & SEGMENT_MASK) >> shift
         large = shift == LARGE_SHIFT
@@ -100,10 +121,8 @@ class HashedPages:
         wanted = VALID | large * LARGE | vsid << VSID_SHIFT | upper << UPPER_SHIFT
         compared = COMPARED & ~(large << UPPER_SHIFT)
         hashed = vsid & HASH_MASK ^ page
-        entry = self._search(hashed, wanted, compared)
-        if entry is None:
-            entry = self._search(~hashed & HASH_MASK, wanted | SECONDARY, compared)
-        return entry
+        yield hashed, wanted, compared
+        yield ~hashed & HASH_MASK, wanted | SECONDARY, compared
 
     def _search(self, hashed: int, wanted: int, compared: int) -> int | None:
         data = self._read((hashed & (self._groups - 1)) * GROUP.size, GROUP.size)

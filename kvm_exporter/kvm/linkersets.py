@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.errors import Fault
@@ -124,6 +124,14 @@ class LinkerSets:
         if len(data) != length:
             raise Fault(address + len(data), "no page of kernel memory")
         return data
+
+
+@runtime_checkable
+class Templates(Protocol):
+    """Symbols in whose lookup a bare name may be a copy (rule 2)."""
+
+    def template(self, name: str) -> Symbol | None:
+        """The symbol of just that name, which is no copy's: rules 1 and 2 do not hold."""
 
 
 Named = Callable[[str, bytes, Template | None], Symbol | None]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
 from kvm_exporter.kvm.errors import Fault, FormatError
-from kvm_exporter.kvm.space import EXECUTE, READ, WRITE, Mapped, Mapping, PhysicalMemory
+from kvm_exporter.kvm.space import EXECUTE, READ, WRITE, Mapped, Mapping, PhysicalMemory, Step
 
 ADDRESSES = 1 << 64
 NATIVE = "<" if sys.byteorder == "little" else ">"
@@ -252,6 +252,21 @@ class PageTables:
 
     def _walk(self, address: int) -> Slot:
         """The entry that ends the walk."""
+        for _, slot in self._descend(address):
+            last = slot
+        if last[2] == self._last_shift:
+            self._remember(address >> self._above_last, last[0])
+        return last
+
+    def trace(self, address: int) -> Iterator[Step]:
+        """As Translator.trace: a step a table."""
+        level = len(self._paging.levels)
+        for at, (table, index, _) in self._descend(address):
+            yield Step(f"page table of level {level}", at, index, table[index])
+            level -= 1
+
+    def _descend(self, address: int) -> Iterator[tuple[int, Slot]]:
+        """Where each table lies, and the address's entry in it, from the root down."""
         if not 0 <= address < ADDRESSES or (address - self._first) % ADDRESSES >= self._span:
             raise Fault(
                 address, f"no address that page tables of form {self._paging.name} translate"
@@ -260,14 +275,11 @@ class PageTables:
         for shift, bits in self._paging.levels:
             table = self._table(at, shift, bits, address)
             index = address >> shift & ((1 << bits) - 1)
-            if shift == self._last_shift:
-                self._remember(address >> self._above_last, table)
-                break
+            yield at, (table, index, shift)
             entry = self._decode(table[index], shift)
             if entry is None or entry.size:
-                break
+                return
             at = entry.address
-        return table, index, shift
 
     def _remember(self, upper: int, table: array[int]) -> None:
         if len(self._last_tables) >= MOST_REMEMBERED >> 4:

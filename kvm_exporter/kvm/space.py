@@ -76,6 +76,20 @@ class Mapping(NamedTuple):
     protection: int
 
 
+class Step(NamedTuple):
+    """One step on the way from a virtual address to a physical one, for people.
+
+    ``place`` says what was looked at: a table, a direct map.  Of a table: ``at``, where it lies in
+    physical memory (None: in the file, not in memory), the ``index`` of the address in it, and what
+    the ``entry`` there is, as a number.
+    """
+
+    place: str
+    at: int | None = None
+    index: int | None = None
+    entry: int | None = None
+
+
 class Physical(Protocol):
     """Where the file has physical memory."""
 
@@ -108,6 +122,9 @@ class Translator(Protocol):
 
     def mappings(self) -> Iterator[Mapping]:
         """Every run that is mapped, by rising virtual address; damaged tables are left out."""
+
+    def trace(self, address: int) -> Iterator[Step]:
+        """How ``translate`` finds an address, a step at a time; as far as it gets.  Fault."""
 
 
 class PhysicalMemory:

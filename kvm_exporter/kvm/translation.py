@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kvm_exporter.kvm.errors import Fault
-from kvm_exporter.kvm.space import READ, WRITE, Mapped, Mapping, Translator
+from kvm_exporter.kvm.space import READ, WRITE, Mapped, Mapping, Step, Translator
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,11 @@ class DirectMap:
         """The whole map as one: which of it the dump holds, its Physical knows."""
         yield Mapping(self.base, self.physical, self.end - self.base, READ | WRITE)
 
+    def trace(self, address: int) -> Iterator[Step]:
+        """As Translator.trace: one step."""
+        self.translate(address, 1)
+        yield Step(f"direct map from {self.base:#x} to {self.end:#x} of {self.physical:#x}")
+
     def virtual(self, physical: int) -> int | None:
         """Where ``physical`` shows up in the map; None where it does not."""
         address = physical - self.physical + self.base
@@ -68,3 +73,17 @@ class Chain:
         """Those of each link in turn."""
         for link in self.links:
             yield from link.mappings()
+
+    def trace(self, address: int) -> Iterator[Step]:
+        """As Translator.trace: the steps of the link that answers, else the last one's."""
+        answering = [link for link in self.links if _translates(link, address)]
+        for link in (answering or self.links[-1:])[:1]:
+            yield from link.trace(address)
+
+
+def _translates(link: Translator, address: int) -> bool:
+    try:
+        link.translate(address, 1)
+    except Fault:
+        return False
+    return True

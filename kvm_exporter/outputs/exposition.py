@@ -71,7 +71,7 @@ def _pieces(family: Family, header: Callable[[Metric], str]) -> Iterator[bytes]:
 
 
 def _text_header(metric: Metric) -> str:
-    kind = "gauge" if metric.kind == "info" else metric.kind
+    kind = "counter" if metric.kind == "counter" else "gauge"  # it knows none of the other kinds
     return f"# HELP {metric.name} {_escape_help(metric.help)}\n# TYPE {metric.name} {kind}"
 
 

@@ -14,7 +14,15 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from kvm_exporter.typed_yaml import document, scalar
 from kvm_exporter.typed_yaml.document import ConfigError, Document, Mark, Node, Problem, Scalar
-from kvm_exporter.typed_yaml.option import AtLeast, Check, Duration, Secret, key
+from kvm_exporter.typed_yaml.option import (
+    AtLeast,
+    Check,
+    Duration,
+    OneOrMore,
+    Reads,
+    Secret,
+    key,
+)
 
 T = TypeVar("T")
 Entries = Mapping[str, tuple[Scalar, Node]]
@@ -89,7 +97,11 @@ class Decoder:
     def finish(self) -> None:
         """Raise ConfigError with every problem so far, in the file's order, if there is any."""
         if self.problems:
-            raise ConfigError(sorted(self.problems, key=lambda one: one.mark or Mark(0, 0)))
+            raise ConfigError(sorted(self.problems, key=self._order))
+
+    def _order(self, one: Problem) -> tuple[bool, str, Mark]:
+        """This file's problems first, then those of the files that it names."""
+        return one.file != self.file, one.file, one.mark or Mark(0, 0)
 
     def problem(self, node: Node, path: str, what: str) -> Invalid:
         """Note what is wrong at a node."""
@@ -188,8 +200,19 @@ class Decoder:
 
     def _annotated(self, node: Node, hints: tuple[Any, ...], path: str) -> object:
         hint, *marks = hints
-        if any(isinstance(mark, Duration) for mark in marks):
-            return self._scalar(node, scalar.duration, path)
+        for mark in marks:
+            match mark:
+                case Duration():
+                    return self._scalar(node, scalar.duration, path)
+                case Reads():
+                    return self._read(node, mark, path)
+                case OneOrMore() if isinstance(node, Scalar):
+                    only = self.value(node, get_args(hint)[0], path)
+                    found = INVALID if only is INVALID else (only,)
+                    return self._checked(node, found, marks, path)
+        return self._marked(node, hint, marks, path)
+
+    def _marked(self, node: Node, hint: object, marks: Iterable[object], path: str) -> object:
         before = len(self.problems)
         found = self.value(node, hint, path)
         if any(isinstance(mark, Secret) for mark in marks):
@@ -202,6 +225,18 @@ class Decoder:
             ):
                 return self.problem(node, path, f"must be at least {mark.minimum}, found {found}")
         return self._checked(node, found, marks, path)
+
+    def _read(self, node: Node, mark: Reads, path: str) -> object:
+        name = self._scalar(node, scalar.text, path)
+        if not isinstance(name, str):
+            return INVALID
+        try:
+            return mark.read(name, self.file)
+        except ConfigError as error:
+            self.problems += error.problems
+        except ValueError as error:
+            self.problem(node, path, str(error))
+        return INVALID
 
     def _checked(self, node: Node, found: object, marks: Iterable[object], path: str) -> object:
         if found is INVALID:

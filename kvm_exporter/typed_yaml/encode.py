@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from kvm_exporter.typed_yaml.decode import is_duration, options
-from kvm_exporter.typed_yaml.option import Secret
+from kvm_exporter.typed_yaml.option import File, Secret
 from kvm_exporter.typed_yaml.scalar import span
 
 REDACTED = "<redacted>"
@@ -40,6 +40,8 @@ def plain_value(value: object, hint: object) -> object:
         return [plain_value(one, None) for one in value]
     if isinstance(value, re.Pattern):
         return value.pattern
+    if isinstance(value, File):
+        return value.name
     return plain(value) if is_dataclass(value) else value
 
 

@@ -1,15 +1,18 @@
 """How does a frozen dataclass say what may be set?  Marks for its ``Annotated`` type hints.
 
 A field's hint is its rule: ``str``, ``int``, ``float``, ``bool``, ``re.Pattern[str]``, ``Literal``,
-``X | None``, ``tuple[X, ...]``, ``Mapping[str, X]``, ``Seconds``, or another such dataclass.  A
-field ``name_seconds`` of type ``Seconds`` is the key ``name``, because its value carries the unit.
+``X | None``, ``tuple[X, ...]``, ``Mapping[str, X]``, ``Seconds``, a file (``Reads``), or another
+such dataclass.  A field ``name_seconds`` of type ``Seconds`` is the key ``name``, because its value
+carries the unit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,29 @@ class Duration:
 @dataclass(frozen=True, slots=True)
 class Secret:
     """A value that is never shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneOrMore:
+    """A list that may be given as its only value."""
+
+
+@dataclass(frozen=True, slots=True)
+class File(Generic[T]):
+    """What was in a file; ``name`` as the configuration has it."""
+
+    name: str
+    content: T
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """A text that names a file: ``read`` takes it, and the file that has it, and gives a File.
+
+    Errors: ConfigError for what is wrong in that file, ValueError for a name that is none.
+    """
+
+    read: Callable[[str, str], File[Any]]
 
 
 Seconds = Annotated[float, Duration()]

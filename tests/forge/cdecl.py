@@ -10,6 +10,7 @@ The rules of the places are c_types.py's; c_reader.py says which C is understood
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator, Mapping
 
 from forge.c_reader import Reader
@@ -63,6 +64,10 @@ class Declarations:
         self.functions = self._reader.functions
         self.constants = self._reader.constants
 
+    def read(self, text: str) -> None:
+        """Declare more."""
+        self._reader.read(text)
+
     def type(self, name: str) -> Type:
         """``struct proc``, ``proc``, ``pid_t``, ``unsigned int``."""
         return self._reader.type(name)
@@ -114,6 +119,12 @@ class Declarations:
         self._fill(data, 0, self.struct(name), values)
         return bytes(data)
 
+    def encode(self, type_: Type, value: object) -> bytes:
+        """The bytes of one value of any type; as ``pack`` has them."""
+        data = bytearray(size_of(type_))
+        self._fill(data, 0, type_, value)
+        return bytes(data)
+
     def _fill(self, data: bytearray, bit: int, type_: Type, value: object) -> None:
         inner = bare(type_)
         size = size_of(inner)
@@ -135,6 +146,8 @@ class Declarations:
             raw = value.encode() if isinstance(value, str) else value
             assert len(raw) <= size, f"{raw!r} is longer than {size} bytes"
             data[at : at + size] = raw.ljust(size, b"\0")
+        elif isinstance(inner, Base) and inner.kind == "float":
+            data[at : at + size] = struct.pack(self.abi.order + "fd"[size // 8], value)
         else:
             number = int(value) & (1 << 8 * size) - 1
             data[at : at + size] = number.to_bytes(size, self.abi.byteorder)

@@ -165,12 +165,14 @@ def test_headers_of_both_formats():
         Metric("kvm_a_bytes_total", "counter", 'A "\\"\n.', (), "bytes").single(3),
         Metric("kvm_b_info", "info", "B.", ("v",)).family([(("1",), 1)]),
         Metric("kvm_c", "gauge", "C.", (), "seconds").single(4),
+        Metric("kvm_d", "stateset", "D.", ("kvm_d",)).family([(("up",), 1), (("down",), 0)]),
     ]
     assert render(drawn).decode() == (
         '# HELP kvm_a_bytes_total A "\\\\"\\n.\n# TYPE kvm_a_bytes_total counter\n'
         "kvm_a_bytes_total 3\n"
         '# HELP kvm_b_info B.\n# TYPE kvm_b_info gauge\nkvm_b_info{v="1"} 1\n'
         "# HELP kvm_c C.\n# TYPE kvm_c gauge\nkvm_c 4\n"
+        '# HELP kvm_d D.\n# TYPE kvm_d gauge\nkvm_d{kvm_d="up"} 1\nkvm_d{kvm_d="down"} 0\n'
     )
     assert render(drawn, openmetrics=True).decode() == (
         "# TYPE kvm_a_bytes counter\n"
@@ -179,6 +181,8 @@ def test_headers_of_both_formats():
         "kvm_a_bytes_total 3\n"
         '# TYPE kvm_b info\n# HELP kvm_b B.\nkvm_b_info{v="1"} 1\n'
         "# TYPE kvm_c gauge\n# HELP kvm_c C.\nkvm_c 4\n"
+        "# TYPE kvm_d stateset\n# HELP kvm_d D.\n"
+        'kvm_d{kvm_d="up"} 1\nkvm_d{kvm_d="down"} 0\n'
     )
 
 

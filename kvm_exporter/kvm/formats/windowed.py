@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kvm_exporter.kvm.space import Mapped, Mapping, Translator
+from kvm_exporter.kvm.space import Mapped, Mapping, Step, Translator
 from kvm_exporter.kvm.translation import DirectMap
 
 
@@ -38,3 +38,10 @@ class Windowed:
         for window in self.windows:
             yield from window.mappings()
         yield from self.rest.mappings()
+
+    def trace(self, address: int) -> Iterator[Step]:
+        """As Translator.trace."""
+        for window in self.windows:
+            if window.base <= address < window.end:
+                return window.trace(address)
+        return self.rest.trace(address)

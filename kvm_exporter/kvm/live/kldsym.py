@@ -107,6 +107,10 @@ class KldSymbols:
             [(prefix, partial(self._readable, template_of)) for prefix, template_of in copies],
         )
 
+    def template(self, name: str) -> Symbol | None:
+        """As linkersets.py's Templates."""
+        return self._named(f"_{name}", b"", None)
+
     def __iter__(self) -> Iterator[Symbol]:
         """Every symbol of the kernel file, its modules' left out.  Errors: those of opening it."""
         return self._listed()

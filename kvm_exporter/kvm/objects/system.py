@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kvm_exporter.kvm.objects.model import (
     CpuTimes,
@@ -21,6 +21,10 @@ from kvm_exporter.kvm.objects.model import (
     SwapDevice,
     Uname,
 )
+
+if TYPE_CHECKING:  # what reads kernel memory is imported by who does
+    from kvm_exporter.kvm.objects.copies import Copies
+    from kvm_exporter.kvm.target import Target
 
 
 class System(Protocol):
@@ -75,3 +79,6 @@ class System(Protocol):
     def executable(self, pid: int) -> str | None: ...
 
     def open_files(self, pid: int | None) -> Iterator[OpenFile]: ...
+
+    def copies(self, target: Target) -> Copies:
+        """Per-CPU variables and network stacks in ``target``, this kernel's memory."""

@@ -93,6 +93,11 @@ class ElfSymbols:
             entry = self.entry(encoded(name, prefix))
         return self.symbol(entry, name) if entry else None
 
+    def exact(self, name: str) -> Symbol | None:
+        """The symbol of just that name."""
+        entry = self.entry(encoded(name))
+        return self.symbol(entry, name) if entry else None
+
     def address(self, name: str) -> int | None:
         """The link-time address of just that name; None where there is no such symbol."""
         entry = self.entry(encoded(name))

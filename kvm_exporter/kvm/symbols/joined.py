@@ -68,6 +68,14 @@ class DeadSymbols:
             ],
         )
 
+    def template(self, name: str) -> Symbol | None:
+        """As linkersets.py's Templates."""
+        return self.kernel.exact(name) or next(filter(None, self._exact_in_modules(name)), None)
+
+    def _exact_in_modules(self, name: str) -> Iterator[Symbol | None]:
+        for module in self.modules:
+            yield module.symbols.exact(name) if module.symbols else None
+
     def _named(self, name: str, prefix: bytes, template: Template | None) -> Symbol | None:
         found = self.kernel.named(name, prefix)
         if found is None:

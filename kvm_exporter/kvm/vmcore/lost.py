@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from kvm_exporter.kvm.errors import Fault
 from kvm_exporter.kvm.paging import PageTables
-from kvm_exporter.kvm.space import Mapped, Mapping
+from kvm_exporter.kvm.space import Mapped, Mapping, Step
 from kvm_exporter.kvm.translation import DirectMap
 from kvm_exporter.kvm.vmcore.placing import Placed
 from kvm_exporter.kvm.vmcore.probing import is_lost
@@ -57,6 +57,15 @@ class Mended:
     def mappings(self) -> Iterator[Mapping]:
         """What tables there are say."""
         return self.tables.mappings()
+
+    def trace(self, address: int) -> Iterator[Step]:
+        """As Translator.trace: the tables that are there, then the image."""
+        try:
+            yield from self.tables.trace(address)
+        except Fault as error:
+            if not self._is_lost(error, address):
+                raise
+            yield from self.image.trace(address)
 
 
 def image_of(placed: Placed, info: Vmcoreinfo) -> DirectMap | None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from kvm_exporter.kvm.errors import Fault
 from kvm_exporter.kvm.paging import Entry, Leaves, Paging, Slot
 from kvm_exporter.kvm.source import Source
-from kvm_exporter.kvm.space import Mapped, Mapping, PhysicalMemory
+from kvm_exporter.kvm.space import Mapped, Mapping, PhysicalMemory, Step
 
 CHUNK = 4096
 """Bytes read at once, a multiple of every entry's size."""
@@ -129,6 +129,17 @@ class PageMap:
         """What a directory entry leads to; Fault where the dump does not have it."""
         size = self._paging.entry_size * (self._below_mask + 1)
         return self._paging.table(self._memory.read(above.address, size))
+
+    def trace(self, address: int) -> Iterator[Step]:
+        """As Translator.trace: the map's entry, and that of the table it leads to, if any."""
+        table, within, shift = self._slot(address)
+        index = (address - self._base) >> self._shift
+        chunk = self._chunk(index // self._per_chunk)
+        word = chunk[index % self._per_chunk]
+        yield Step(f"page map at {self._area.offset:#x} of the file", None, index, word)
+        above = self._decode(word, self._shift)
+        if shift != self._shift and above:
+            yield Step("page table", above.address, within, table[within])
 
     def mappings(self) -> Iterator[Mapping]:
         """As Translator.mappings; tables that the dump does not have are left out."""

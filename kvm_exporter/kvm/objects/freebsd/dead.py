@@ -25,6 +25,7 @@ from kvm_exporter.kvm.objects.freebsd import (
     swap,
     uname,
 )
+from kvm_exporter.kvm.objects.freebsd.copies import FreeBSDCopies
 from kvm_exporter.kvm.objects.freebsd.percpu import PerCpu
 from kvm_exporter.kvm.objects.freebsd.variables import METER, Variables
 from kvm_exporter.kvm.target import Target
@@ -157,6 +158,10 @@ class FreeBSDDead:
     def open_files(self, pid: int | None) -> Iterator[model.OpenFile]:
         """As files.from_memory."""
         return files.from_memory(self._target, pid)
+
+    def copies(self, target: Target) -> FreeBSDCopies:
+        """As FreeBSDCopies; nothing changes any more."""
+        return FreeBSDCopies(target, self.page_size)
 
 
 def _page_size(target: Target, arch: Arch) -> int:

@@ -44,12 +44,23 @@ def from_live(answers: Answers) -> tuple[Jail, ...]:
 
 def from_memory(target: Target) -> tuple[Jail, ...]:
     """The jails that live."""
-    life = "pr_state" if target.has(PRISON, "pr_state") else "pr_uref"  # since 14
     return _family(
         Jail(jid, _text(name), _text(hostname), _text(path), vnet=bool(flags & OWN_VNET))
-        for _, jid, flags, name, hostname, path, alive in _rows(target, (*MEMBERS, life))
-        if (alive == ALIVE if life == "pr_state" else alive > 0)
+        for _, jid, flags, name, hostname, path in _living(target, MEMBERS)
     )
+
+
+def network_owners(target: Target) -> dict[int, tuple[int, str]]:
+    """Address of a struct vnet → number and name of the living jail whose own it is."""
+    rows = _living(target, ("pr_list.tqe_next", "pr_id", "pr_flags", "pr_name[]", "pr_vnet"))
+    return {vnet: (jid, _text(name)) for _, jid, flags, name, vnet in rows if flags & OWN_VNET}
+
+
+def _living(target: Target, members: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    life = "pr_state" if target.has(PRISON, "pr_state") else "pr_uref"  # since 14
+    for *row, alive in _rows(target, (*members, life)):
+        if alive == ALIVE if life == "pr_state" else alive > 0:
+            yield tuple(row)
 
 
 def networks(target: Target) -> dict[int, int]:

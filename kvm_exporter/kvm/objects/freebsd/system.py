@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 from kvm_exporter.kvm.errors import Unsupported
 from kvm_exporter.kvm.live.fsstat import FileSystems
@@ -26,6 +27,10 @@ from kvm_exporter.kvm.objects.freebsd import (
 )
 from kvm_exporter.kvm.objects.freebsd.answers import Answers
 from kvm_exporter.kvm.tally import Tally
+
+if TYPE_CHECKING:
+    from kvm_exporter.kvm.objects.copies import Copies
+    from kvm_exporter.kvm.target import Target
 
 
 class FreeBSDLive:
@@ -145,3 +150,10 @@ class FreeBSDLive:
     def open_files(self, pid: int | None) -> Iterator[model.OpenFile]:
         """As files.from_live."""
         return files.from_live(self._sysctl, self.machine, self._tally, pid)
+
+    def copies(self, target: Target) -> Copies:
+        """As FreeBSDCopies."""
+        # what reads kernel memory is imported by who does
+        from kvm_exporter.kvm.objects.freebsd.copies import FreeBSDCopies  # noqa: PLC0415
+
+        return FreeBSDCopies(target, self._page_size, changing=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 from kvm_exporter.kvm.errors import Unsupported
 from kvm_exporter.kvm.live import kmsg
@@ -28,6 +29,10 @@ from kvm_exporter.kvm.objects.linux import (
 from kvm_exporter.kvm.objects.linux.running import Running
 from kvm_exporter.kvm.objects.opened import Opened
 from kvm_exporter.kvm.tally import Tally
+
+if TYPE_CHECKING:  # running.py's rule 1
+    from kvm_exporter.kvm.objects.copies import Copies
+    from kvm_exporter.kvm.target import Target
 
 
 class LinuxLive:
@@ -104,6 +109,12 @@ class LinuxLive:
 
     def open_files(self, pid: int | None) -> Iterator[model.OpenFile]:
         return files.from_live(self._procfs, self._tally, pid)
+
+    def copies(self, target: Target) -> Copies:
+        """As LinuxCopies."""
+        from kvm_exporter.kvm.objects.linux.copies import LinuxCopies  # noqa: PLC0415 - as above
+
+        return LinuxCopies(target)
 
     def _boot(self) -> float | None:
         """The time of boot, read once: pid and start name a process only if it stays the same."""

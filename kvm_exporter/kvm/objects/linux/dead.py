@@ -8,6 +8,7 @@ from functools import cached_property
 from kvm_exporter.kvm.arch import Arch
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.objects import model
+from kvm_exporter.kvm.objects.copies import Copies
 from kvm_exporter.kvm.objects.linux import (
     cpustat,
     deadlife,
@@ -24,6 +25,7 @@ from kvm_exporter.kvm.objects.linux import (
     tasks,
     uname,
 )
+from kvm_exporter.kvm.objects.linux.copies import LinuxCopies
 from kvm_exporter.kvm.objects.linux.dentries import Paths
 from kvm_exporter.kvm.objects.linux.percpu import PerCpu
 from kvm_exporter.kvm.objects.linux.told import Told
@@ -137,6 +139,10 @@ class LinuxDead:
     def open_files(self, pid: int | None) -> Iterator[model.OpenFile]:
         """As taskfiles.from_memory."""
         return taskfiles.from_memory(self._target, pid)
+
+    def copies(self, target: Target) -> Copies:
+        """As LinuxCopies."""
+        return LinuxCopies(target)
 
     @cached_property
     def _boot(self) -> float | None:

@@ -1,0 +1,136 @@
+"""How are modules of symbols collected?  Each by its plan, within its budget, for itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from time import monotonic
+
+from kvm_exporter.collectors.symbols import account, asking
+from kvm_exporter.collectors.symbols.account import Account
+from kvm_exporter.collectors.symbols.families import Families
+from kvm_exporter.collectors.symbols.files import SymbolsOptions, load, shipped
+from kvm_exporter.collectors.symbols.options import ModuleOptions
+from kvm_exporter.kvm import Kvm, KvmError
+from kvm_exporter.kvm.expressions.plan import Plan
+from kvm_exporter.kvm.expressions.running import Budget, Collected
+from kvm_exporter.metric import Family
+
+OWN = "own"
+"""What the metrics are called that stand in the configuration itself."""
+
+log = logging.getLogger(__name__)
+
+
+class Module:
+    """One module, and its plan for the kernel that was read last."""
+
+    def __init__(self, name: str, options: ModuleOptions, clock: Callable[[], float]) -> None:
+        self.account = Account(name)
+        self._options = options
+        self._asked = asking.asked(options)
+        self._numbered = asking.numbered(options)
+        self._clock = clock
+        self._kvm: Kvm | None = None
+        self._plan: Plan | None = None
+        self._families = Families((), ())
+        self._missing: Sequence[tuple[str, str]] = ()
+
+    def collect(self, kvm: Kvm) -> Sequence[Family]:
+        """The module's families; none, and an error in the account, where it fails as a whole."""
+        begin = self._clock()
+        self.account.error = ""
+        found: Sequence[Family] = ()
+        try:
+            found = self._collect(kvm, begin) if self._numbered else ()
+        except KvmError as error:
+            self._fail(str(error))
+        self.account.seconds = self._clock() - begin
+        return found
+
+    def _collect(self, kvm: Kvm, begin: float) -> Sequence[Family]:
+        plan = self._plan
+        if plan is None or kvm is not self._kvm:
+            plan, self._kvm = Plan(kvm.target, kvm.copies, self._asked), kvm
+            self._plan = plan
+        limit = self._options.budget
+        end = begin + limit.time_seconds
+        before = plan.compilations
+        collected = plan.collect(Budget(limit.bytes, limit.elements, lambda: self._clock() > end))
+        if plan.compilations != before:
+            self.account.compilations += plan.compilations - before
+            self._families = Families(self._numbered, plan.labels)
+            self._tell(plan)
+        self._count(collected)
+        found = self._families.of(collected.samples)
+        self.account.missing = [*self._missing, *self._families.odd.items()]
+        return found
+
+    def _tell(self, plan: Plan) -> None:
+        """What is missing, once for each time that it was looked for."""
+        self._missing = [(one.metric, one.reason) for one in plan.missing]
+        for metric, reason in self._missing:
+            log.debug("module %s: no %s: %s", self.account.module, metric, reason)
+        if self._missing:
+            log.info(
+                "module %s: this kernel lacks %d of its metrics and lists; kvm_symbols_missing "
+                "tells which",
+                self.account.module,
+                len(self._missing),
+            )
+
+    def _count(self, collected: Collected) -> None:
+        self.account.read_bytes += collected.bytes
+        self.account.unread += collected.unreadable
+        self.account.torn += collected.torn
+        if collected.stopped:
+            self.account.exceeded[collected.stopped] += 1
+
+    def _fail(self, error: str) -> None:
+        self.account.error = error
+        log.debug("module %s failed: %s", self.account.module, error)
+
+
+class Symbols:
+    """All modules that were asked for; ``clock`` in seconds."""
+
+    def __init__(self, options: SymbolsOptions, clock: Callable[[], float] = monotonic) -> None:
+        self._options = options
+        self._clock = clock
+        self._modules: tuple[Module, ...] | None = None
+
+    def collect(self, kvm: Kvm) -> Iterable[Family]:
+        """Every module's families, then how the modules fared.
+
+        Errors: KvmError where not one module could be collected.
+        """
+        if self._modules is None:
+            self._modules = tuple(self._made(self._chosen(kvm)))
+        found = [family for module in self._modules for family in module.collect(kvm)]
+        accounts = [module.account for module in self._modules]
+        if accounts and all(one.error for one in accounts):
+            raise KvmError(accounts[0].error)
+        return [*found, *account.families(accounts)]
+
+    def _made(self, chosen: Iterable[tuple[str, ModuleOptions]]) -> Iterator[Module]:
+        """The modules, without metrics that an earlier one has."""
+        owners: dict[str, str] = {}
+        for name, options in chosen:
+            names = {metric.name for metric in asking.numbered(options)}
+            for taken in sorted(names & owners.keys()):
+                log.warning("module %s: module %s has %s already", name, owners[taken], taken)
+            yield Module(name, asking.without(options, owners.keys()), self._clock)
+            owners |= dict.fromkeys(names - owners.keys(), name)
+
+    def _chosen(self, kvm: Kvm) -> Iterator[tuple[str, ModuleOptions]]:
+        """The modules that are this kernel's, by name."""
+        own = self._options.own
+        if asking.numbered(own) or own.sysctls:
+            yield OWN, own
+        if self._options.modules is None:
+            files = ((name, load(path)) for name, path in shipped().items())
+        else:
+            files = ((file.name, file.content) for file in self._options.modules)
+        for name, options in files:
+            if options.kernel is None or options.kernel.lower() == kvm.system.name:
+                yield name, options

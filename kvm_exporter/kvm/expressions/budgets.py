@@ -1,0 +1,79 @@
+"""How much may a collection read, and what has it used?  Budgets of bytes, elements and time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kvm_exporter.kvm.expressions.program import Stopped
+
+OFTEN = 64
+"""Reads between two looks at the clock."""
+
+
+def never() -> bool:
+    """No time is too long."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """At most ``bytes`` of memory, ``elements`` of lists (of all of them, outer ones included), and
+    reading until ``expired`` says so; it is asked often."""
+
+    bytes: int = 1 << 26
+    elements: int = 1 << 20
+    expired: Callable[[], bool] = never
+
+
+class Ledger:
+    """What one collection used and lost.
+
+    ``bytes`` and ``elements`` so far; ``unreadable`` values, whose memory was not there; ``torn``
+    elements, which were not linked as a list's are; ``stopped`` tells which budget ended first.
+    ``gaps``: whether there was anything unread, of null pointers, too, since it was last set to
+    False.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self.bytes = self.elements = self.unreadable = self.torn = 0
+        self.stopped: Stopped = ""
+        self.gaps = False
+        self._most_bytes = budget.bytes
+        self._most_elements = budget.elements
+        self._expired = budget.expired
+        self._halted = budget.expired()
+        self._reads = 0
+        if self._halted:
+            self.stopped = "time"
+
+    def allows(self, size: int) -> bool:
+        """Whether ``size`` bytes may be read, which are then used; after a no, always no."""
+        if self._halted:
+            return False
+        used = self.bytes + size
+        if used > self._most_bytes:
+            return self._halt("bytes")
+        self._reads += 1
+        if not self._reads % OFTEN and self._expired():
+            return self._halt("time")
+        self.bytes = used
+        return True
+
+    def element(self) -> bool:
+        """Whether another element may be looked at.  What was found before may still be read."""
+        if self.elements >= self._most_elements:
+            self.stopped = self.stopped or "elements"
+            return False
+        self.elements += 1
+        return not self._halted
+
+    def lost(self) -> None:
+        """A value could not be read."""
+        self.unreadable += 1
+        self.gaps = True
+
+    def _halt(self, reason: Stopped) -> bool:
+        self._halted = True
+        self.stopped = self.stopped or reason
+        return False

@@ -1,0 +1,91 @@
+"""Which values lie so near each other that one read gets them?  Chunks of fields at one base."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+GAP = 512
+"""Bytes between two values that are rather read than avoided: that takes less than another read."""
+
+PAGE = 4096
+"""Bytes of a chunk or block at most.  The smallest page of any machine."""
+
+
+class Field(NamedTuple):
+    """A value: ``offset`` bytes from what is in the slot ``base``, to be put into ``slot``.
+
+    ``code`` is the struct module's, without byte order.
+    """
+
+    base: int
+    offset: int
+    code: str
+    slot: int
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.offset + width(self.code)
+
+
+class Chunk(NamedTuple):
+    """Fields of one base that are read together: from ``start`` on, as ``code`` has it.
+
+    ``slots`` are those of the values, in order; ``parts`` are the fields' (offset from ``start``,
+    code).
+    """
+
+    base: int
+    start: int
+    code: str
+    slots: tuple[int, ...]
+    parts: tuple[tuple[int, str], ...]
+
+
+def width(code: str) -> int:
+    """Bytes of a code, which has no padding of its own."""
+    return struct.calcsize("=" + code)
+
+
+def chunk(fields: Sequence[Field]) -> Chunk:
+    """Fields of one base as one chunk; they are in order and do not overlap."""
+    start = at = fields[0].offset
+    codes = []
+    for field in fields:
+        codes.append(f"{field.offset - at}x{field.code}")
+        at = field.end
+    slots = tuple(field.slot for field in fields)
+    parts = tuple((field.offset - start, field.code) for field in fields)
+    return Chunk(fields[0].base, start, "".join(codes), slots, parts)
+
+
+def chunks(fields: Iterable[Field]) -> list[Chunk]:
+    """Fields of any bases as chunks, as few as it makes sense."""
+    found: list[list[Field]] = []
+    for field in sorted(fields):
+        last = found[-1] if found else []
+        if last and last[0].base == field.base and _follows(last, field):
+            last.append(field)
+        else:
+            found.append([field])
+    return [chunk(together) for together in found]
+
+
+def _follows(before: Sequence[Field], field: Field) -> bool:
+    near = 0 <= field.offset - before[-1].end <= GAP
+    return near and field.end - before[0].offset <= PAGE
+
+
+def around(core: Iterable[Field], others: Iterable[Field]) -> Chunk:
+    """A chunk of all of ``core`` with those of the others that are near; same base."""
+    taken = sorted(core)
+    ordered = sorted(others)
+    for field in reversed(ordered):
+        if _follows([field], taken[0]) and _follows([field], taken[-1]):
+            taken.insert(0, field)
+    for field in ordered:
+        if _follows(taken, field):
+            taken.append(field)
+    return chunk(taken)

@@ -1,0 +1,180 @@
+"""Of what has a FreeBSD kernel several copies, and where?  Its CPUs' and its network stacks'.
+
+1. DPCPU and VNET variables are templates in the linker sets set_pcpu and set_vnet, under the names
+   pcpu_entry_* and vnet_entry_*; a copy lies a CPU's dpcpu_off, or a network stack's
+   vnet_data_base, from its template (linkersets.py).  Kernels without VIMAGE have plain variables.
+2. A module's templates were moved into the kernel's sets when it was linked, if it is relocatable
+   (amd64); those of a shared object lie in the module, and their copies are where the kernel's set
+   was carved for them (elf_relocaddr() of sys/kern/link_elf.c; linker_files.py).
+3. Network stacks are the host's (vnet0) and those of jails with one of their own, as long as they
+   live: one that is dying is in no list of jls(8), and its name may be another's by now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from functools import cached_property
+from typing import TypeVar
+
+from kvm_exporter.kvm.errors import FormatError, KvmError
+from kvm_exporter.kvm.linkersets import PCPU, VNET, LinkerSets, Template, Templates
+from kvm_exporter.kvm.memory import Symbol
+from kvm_exporter.kvm.nm import N_EXT, N_TEXT
+from kvm_exporter.kvm.objects.copies import Kind, Variable, Vnet
+from kvm_exporter.kvm.objects.freebsd import jails
+from kvm_exporter.kvm.objects.freebsd.percpu import PerCpu
+from kvm_exporter.kvm.objects.spelling import nearest
+from kvm_exporter.kvm.symbols.linker_files import LinkerFiles
+from kvm_exporter.kvm.symbols.module import Carved
+from kvm_exporter.kvm.target import Target
+
+T = TypeVar("T")
+
+PREFIXES: tuple[tuple[Kind, str], ...] = (
+    ("plain", ""),
+    ("vnet", VNET.decode()),
+    ("percpu", PCPU.decode()),
+)
+"""In the order of kvm_nlist(3)."""
+
+FILE = ("link.tqe_next", "address", "loadcnt")
+"""Of struct linker_file: loadcnt tells one from another that was at its place before."""
+
+MODULES = "linker_files"
+"""The list of modules, and what failures are counted under."""
+
+
+class FreeBSDCopies:
+    """The copies of the FreeBSD kernel in ``target`` (objects/copies.py's Copies).
+
+    ``changing``: modules and network stacks come and go, as a running kernel's do.
+    """
+
+    def __init__(self, target: Target, page_size: int, *, changing: bool = False) -> None:
+        self._target = target
+        self._changing = changing
+        self._cpus = PerCpu(target, page_size)
+        self._sets = LinkerSets(self._address, target.memory, target.abi)
+        self._of_cpus: dict[int, Template] = {}
+        self._of_vnets: dict[int, Template] = {}
+        self._carvings: tuple[Hashable, tuple[Carved, ...]] | None = None
+
+    def variable(self, name: str) -> Variable | None:
+        """As Copies has it; one leading ``_`` is no other name's, unlike nlist(3)'s."""
+        for kind, prefix in PREFIXES:
+            symbol = self._named(prefix + name)
+            if symbol is not None:
+                return Variable(name, kind, symbol.value, prefix + name, symbol.size or None)
+        return None
+
+    def cpus(self) -> Sequence[int]:
+        """The CPUs that are there."""
+        return tuple(self._cpus.addresses)
+
+    def of_cpu(self, address: int, cpu: int) -> int:
+        """A CPU's copy of the DPCPU variable whose template is at ``address``.
+
+        KvmError for a CPU that is not there, and for what is no template.
+        """
+        if cpu not in self._of_cpus:
+            template = self._sets.pcpu(cpu)
+            if template is None:
+                raise KvmError(f"CPU {cpu} has no copies of variables")
+            self._of_cpus[cpu] = template
+        return self._copy(self._of_cpus[cpu], address)
+
+    def of_allocation(self, address: int, cpu: int) -> int:
+        """A CPU's copy of the UMA_ZONE_PCPU allocation, a counter(9) for one, at ``address``."""
+        return self._cpus.copy(address, cpu)
+
+    def vnets(self) -> Sequence[Vnet]:
+        """The host's network stack, then those of jails by their number (rule 3)."""
+        symbol = self._named("vnet0")
+        host = self._target.pointer(symbol.value) if symbol else 0
+        if not host:
+            return ()
+        owners = self._counted("allprison", lambda: jails.network_owners(self._target)) or {}
+        others = [Vnet(at, name, jid) for at, (jid, name) in owners.items() if at not in (0, host)]
+        return Vnet(host, "", 0), *sorted(others, key=lambda one: one.jid)
+
+    def of_vnet(self, address: int, vnet: Vnet) -> int:
+        """A network stack's copy of the VNET variable whose template is at ``address``.
+
+        KvmError for what is no network stack any more, and for what is no template.
+        """
+        if self._changing or vnet.address not in self._of_vnets:
+            template = self._sets.vnet(vnet.address)
+            if template is None:
+                raise FormatError(f"there is no struct vnet at {vnet.address:#x}")
+            self._of_vnets[vnet.address] = template
+        return self._copy(self._of_vnets[vnet.address], address)
+
+    def names_like(self, name: str) -> Sequence[str]:
+        """As Copies.names_like; no functions.  A running kernel's modules' are not listed."""
+        return nearest(name, self._names)
+
+    def generation(self) -> Hashable:
+        """The modules that are loaded, and the network stacks with the places of their copies;
+        always the same where nothing changes."""
+        return (self._modules(), self._stacks()) if self._changing else None
+
+    def _copy(self, template: Template, address: int) -> int:
+        for one in self._carved() if not template.start <= address < template.stop else ():
+            address = one.move(address)
+        if not template.start <= address < template.stop:
+            raise FormatError(f"{address:#x} is in no linker set: its copies cannot be found")
+        return template.move(address)
+
+    def _carved(self) -> tuple[Carved, ...]:
+        """The sets of the modules that are loaded (rule 2); none where that cannot be told."""
+        loaded = self._modules() if self._changing else None
+        if self._carvings is None or self._carvings[0] != loaded:
+            self._carvings = loaded, self._counted(MODULES, self._read_carved) or ()
+        return self._carvings[1]
+
+    def _read_carved(self) -> tuple[Carved, ...]:
+        modules = LinkerFiles(self._target, lambda _name, _path: None)
+        return tuple(one for module in modules for one in module.sets)
+
+    def _modules(self) -> Hashable:
+        """Each module's place, and which one in the order of loading it was."""
+        symbol = self._named(MODULES)
+        if symbol is None:
+            return None
+        record = self._counted(MODULES, lambda: self._target.record("struct linker_file", FILE))
+        if record is None:  # the list's ends tell of what comes, and of most that goes
+            return self._target.read(symbol.value, 2 * self._target.abi.pointer_size)
+        return tuple(self._target.rows(self._target.pointer(symbol.value), record, MODULES))
+
+    def _stacks(self) -> Hashable:
+        return tuple((vnet, self._sets.vnet(vnet.address)) for vnet in self.vnets())
+
+    def _counted(self, what: str, read: Callable[[], T]) -> T | None:
+        """What ``read`` gives; None, and counted as a failure of ``what``, where it fails."""
+        try:
+            return read()
+        except KvmError:
+            self._target.tally.add(what, None)
+            return None
+
+    def _named(self, name: str) -> Symbol | None:
+        """The symbol of just that name."""
+        symbols = self._target.symbols
+        if isinstance(symbols, Templates):
+            return symbols.template(name)
+        return symbols.lookup([name])[0]
+
+    def _address(self, name: bytes) -> int | None:
+        symbol = self._named(name.decode())
+        return symbol.value if symbol else None
+
+    @cached_property
+    def _names(self) -> Sequence[str]:
+        """The names of all variables, without their prefixes."""
+        prefixes = tuple(prefix for _, prefix in PREFIXES if prefix)
+        names: dict[str, None] = {}
+        for one in self._target.symbols:
+            if one.type & ~N_EXT != N_TEXT:
+                prefix = next((known for known in prefixes if one.name.startswith(known)), "")
+                names[one.name.removeprefix(prefix)] = None
+        return tuple(names)

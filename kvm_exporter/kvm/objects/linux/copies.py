@@ -1,0 +1,124 @@
+"""Which variables of a Linux has each CPU for itself?  The kernel's and its modules' per-CPU ones.
+
+1. The kernel's lie between __per_cpu_start and __per_cpu_end (include/asm-generic/sections.h); on
+   x86_64 these counted from zero until 6.15 (9d7de2aa8b41).  A module's have an allocation of their
+   own: ``percpu_size`` bytes from ``percpu`` of struct module on (kernel/module/main.c).
+2. Where these two symbols are not known, for want of CONFIG_KALLSYMS_ALL, BTF tells: it has no
+   other variables.
+3. A kernel for one CPU (no CONFIG_SMP) has neither: all of its variables are plain ones.
+4. What belongs to a network namespace is no variable, but a member of its struct net.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from kvm_exporter.kvm.errors import KvmError, TypeMissing
+from kvm_exporter.kvm.memory import Symbol
+from kvm_exporter.kvm.nm import N_EXT, N_TEXT
+from kvm_exporter.kvm.objects.copies import Kind, Variable, Vnet
+from kvm_exporter.kvm.objects.linux import variables
+from kvm_exporter.kvm.objects.linux.lists import ring
+from kvm_exporter.kvm.objects.linux.percpu import OFFSETS, PerCpu
+from kvm_exporter.kvm.objects.spelling import nearest
+from kvm_exporter.kvm.target import Target
+
+BOUNDS = "__per_cpu_start", "__per_cpu_end"
+MODULES, MODULE = "modules", "struct module"
+PERCPU = "percpu", "percpu_size"
+
+
+class Module(NamedTuple):
+    """A loaded module: its struct module, and its per-CPU area, of no bytes where it has none."""
+
+    address: int
+    name: bytes
+    percpu: int = 0
+    size: int = 0
+
+
+class LinuxCopies:
+    """The per-CPU variables of the kernel in ``target`` (objects/copies.py's Copies)."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._percpu = PerCpu(target)
+
+    def variable(self, name: str) -> Variable | None:
+        """A variable of the kernel, else of a module; one leading ``_`` may be left out."""
+        (found,) = self._target.symbols.lookup([name])
+        return self._variable(name, found) if found else None
+
+    def _variable(self, name: str, found: Symbol) -> Variable:
+        return Variable(name, self._kind(name, found), found.value, name, found.size)
+
+    def _kind(self, name: str, found: Symbol) -> Kind:
+        if not self._several:
+            return "plain"
+        if self._bounds is None:
+            percpu = self._typed(name)
+        else:
+            percpu = self._bounds[0] <= found.value < self._bounds[1]
+        return "percpu" if percpu or self._of_module(found.value) else "plain"
+
+    @cached_property
+    def _several(self) -> bool:
+        """Whether this kernel is made for several CPUs (rule 3)."""
+        return variables.has(self._target, OFFSETS)
+
+    @cached_property
+    def _bounds(self) -> tuple[int, int] | None:
+        start, end = self._target.symbols.lookup(BOUNDS)
+        return (start.value, end.value) if start and end else None
+
+    def _typed(self, name: str) -> bool:
+        """Rule 2."""
+        try:
+            self._target.types.variable(name)
+        except TypeMissing:
+            return False
+        return True
+
+    def _of_module(self, address: int) -> bool:
+        return any(0 <= address - one.percpu < one.size for one in self._modules())
+
+    def _modules(self) -> Iterator[Module]:
+        """Each module; none where their list is not known."""
+        target = self._target
+        if not variables.has(target, MODULES):
+            return
+        more = PERCPU if target.has(MODULE, PERCPU[0]) else ()
+        record = target.record(MODULE, ("name[]", *more))
+        for address in ring(target, target.address(MODULES), MODULE, "list"):
+            yield Module(address, *record.at(address))
+
+    def cpus(self) -> Sequence[int]:
+        """The CPUs that there could be; ascending."""
+        return self._percpu.possible
+
+    def of_cpu(self, address: int, cpu: int) -> int:
+        """per_cpu(): a CPU's copy of a ``percpu`` variable."""
+        return self._percpu.address(address, cpu)
+
+    def of_allocation(self, address: int, cpu: int) -> int:
+        """per_cpu_ptr(): a CPU's copy of what alloc_percpu() gave."""
+        return self._percpu.address(address, cpu)
+
+    def vnets(self) -> Sequence[Vnet]:
+        """None (rule 4)."""
+        return ()
+
+    def of_vnet(self, address: int, vnet: Vnet) -> int:
+        """Raises KvmError."""
+        raise KvmError(f"Linux has no variables of a network stack: {address:#x}, {vnet.jail}")
+
+    def names_like(self, name: str) -> Sequence[str]:
+        """As Copies.names_like; no functions."""
+        listed = (one.name for one in self._target.symbols if one.type & ~N_EXT != N_TEXT)
+        return nearest(name, listed)
+
+    def generation(self) -> Hashable:
+        """The modules that are loaded; where their list is not known always the same."""
+        return tuple(self._modules())
