@@ -20,8 +20,8 @@ MAX_REQUESTS = 40
 
 T = TypeVar("T")
 Command = Literal["serve", "scrape", "check"]
-INSPECT = "inspect"
-"""A command with arguments of its own (inspection/arguments.py)."""
+LOOKS = ("inspect", "explain", "symbols")
+"""Commands with arguments of their own (inspection/arguments.py, inspection/questions.py)."""
 
 EPILOG = """\
 commands:
@@ -29,6 +29,8 @@ commands:
   scrape   print one snapshot
   check    say whether the configuration is good and what each collector gets
   inspect  look into a kernel; kvm_exporter inspect --help tells at what
+  explain  show how an expression of a symbol module becomes a number, a step at a time
+  symbols  list the variables whose names match a pattern, with their types
 
 exit status: 0 done, 1 a failure at run time, 2 a mistake in the arguments or the configuration.
 """

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kvm_exporter import __version__, config, log
-from kvm_exporter.arguments import INSPECT, Arguments, parse
+from kvm_exporter.arguments import LOOKS, Arguments, parse
 from kvm_exporter.config import Config, ConfigError
 from kvm_exporter.kvm import KvmError
 from kvm_exporter.opening import Opener
@@ -42,8 +42,8 @@ ORDERS: dict[int, Order] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
     given = sys.argv[1:] if argv is None else list(argv)
-    if given[:1] == [INSPECT]:
-        return _ending(lambda: _inspect(given[1:]))
+    if given and given[0] in LOOKS:
+        return _ending(lambda: _look(*given))
     return _ending(lambda: _run(parse(given)))
 
 
@@ -83,11 +83,11 @@ def _run(arguments: Arguments) -> int:
     return commands[arguments.command](arguments)
 
 
-def _inspect(argv: Sequence[str]) -> int:
+def _look(command: str, *argv: str) -> int:
     """Look into a kernel."""
-    from kvm_exporter.inspection.command import inspect  # noqa: PLC0415 - a service never does
+    from kvm_exporter.inspection.command import look  # noqa: PLC0415 - a service never does
 
-    return inspect(argv)
+    return look(command, argv)
 
 
 def _load(arguments: Arguments) -> Config:

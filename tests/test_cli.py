@@ -168,7 +168,9 @@ def test_check_tells_what_was_refused_and_how_to_be_allowed(system, hint):
     assert well
     assert any("proc io: EACCES (3 times)" in line for line in lines)
     assert any(line.startswith("hint:") and hint in line for line in lines)
-    assert any("kernel memory" in line and "only the collector symbols needs it" in line for line in lines)
+    assert any(
+        "kernel memory" in line and "only the collector symbols needs it" in line for line in lines
+    )
 
 
 def test_config_check_tells_every_mistake(monkeypatch, tmp_path, capsys):

@@ -69,11 +69,21 @@ def parse(argv: Sequence[str]) -> Inspection:
         one = subjects.add_parser(
             subject.name, help=subject.help, description=subject.help, allow_abbrev=False
         )
-        subject.add(one)
-        one.add_argument("--json", dest="as_json", action="store_true", help="print JSON")
-        add_kernel(one.add_argument_group("kernel"))
-        one.set_defaults(look=subject.look)
-    given = parser.parse_args(argv or ["--help"])
+        complete(one, subject)
+    return inspection(parser, argv or ["--help"])
+
+
+def complete(parser: argparse.ArgumentParser, subject: Subject) -> None:
+    """Give a subject's parser its arguments, and those that all have."""
+    subject.add(parser)
+    parser.add_argument("--json", dest="as_json", action="store_true", help="print JSON")
+    add_kernel(parser.add_argument_group("kernel"))
+    parser.set_defaults(look=subject.look)
+
+
+def inspection(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Inspection:
+    """What is asked for.  Errors: as ``parse``."""
+    given = parser.parse_args(argv)
     return Inspection(given.look(given), other_kernel(given, parser.error), given.as_json)
 
 

@@ -10,16 +10,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from kvm_exporter.kvm import KvmError
 from kvm_exporter.outputs.readable import readable
 
 Value = str | int | float | bool | tuple[str, ...] | None
 Row = Sequence[Value]
+Json: TypeAlias = "Value | Sequence[Json] | Mapping[str, Json]"
+"""What an answer of a form of its own may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,14 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text of its own form; ``fields`` is what JSON says instead."""
+    """A text of its own form; ``fields`` is what JSON says instead.
+
+    ``problem`` is raised when all of it has been written: what was found before it is worth seeing.
+    """
 
     lines: Iterable[str]
-    fields: dict[str, Value]
+    fields: Mapping[str, Json]
+    problem: KvmError | None = None
 
 
 Report = Table | Facts | Text
@@ -71,9 +77,15 @@ def as_text(report: Report) -> Iterator[str]:
                 yield f"{name + ':':<{width}} {_plain(value)}".rstrip() + "\n"
             for problem in problems:
                 yield f"{printable(problem)}\n"
-        case Text(lines):
-            for line in lines:
-                yield f"{printable(line)}\n"
+        case Text():
+            yield from _lines(report)
+
+
+def _lines(text: Text) -> Iterator[str]:
+    for line in text.lines:
+        yield f"{printable(line)}\n"
+    if text.problem:
+        raise text.problem
 
 
 def as_json(report: Report) -> Iterator[str]:
@@ -88,6 +100,8 @@ def as_json(report: Report) -> Iterator[str]:
         case Text():
             yield _object(report.fields)
             yield "\n"
+            if report.problem:
+                raise report.problem
 
 
 def _begun(rows: Iterable[Row]) -> Iterator[Row]:
@@ -114,15 +128,20 @@ def _end(start: str) -> str:
     return "[]\n" if start == "[" else "\n]\n"
 
 
-def _object(fields: dict[str, Value]) -> str:
-    return json.dumps({name: _whole(value) for name, value in fields.items()}, ensure_ascii=True)
+def _object(fields: Mapping[str, Json]) -> str:
+    return json.dumps(_whole(fields), ensure_ascii=True)
 
 
-def _whole(value: Value) -> Value:
+def _whole(value: Json) -> Json:
     """Without the surrogates that stand for undecodable bytes: many readers of JSON refuse them."""
-    if isinstance(value, tuple):
-        return tuple(readable(each) for each in value)
-    return readable(value) if isinstance(value, str) else value
+    match value:
+        case str():
+            return readable(value)
+        case Mapping():
+            return {name: _whole(each) for name, each in value.items()}
+        case Sequence():
+            return [_whole(each) for each in value]
+    return value
 
 
 def _line(columns: Sequence[Column], row: Row) -> str:

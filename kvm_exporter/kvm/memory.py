@@ -23,6 +23,13 @@ class Symbol(NamedTuple):
     size: int | None = None
 
 
+class Place(NamedTuple):
+    """Where a byte of memory is read: at ``offset`` of the file with this ``name``."""
+
+    name: str
+    offset: int
+
+
 class Memory(Protocol):
     """Kernel virtual memory."""
 
@@ -31,6 +38,9 @@ class Memory(Protocol):
 
     def write(self, address: int, data: bytes) -> int:
         """Write ``data`` at ``address``; the count written."""
+
+    def place(self, address: int) -> Place:
+        """Where the byte at ``address`` is read from; Fault where it is nowhere, as ``read``."""
 
     def close(self) -> None:
         """Give the files back."""

@@ -17,6 +17,7 @@ from io import BytesIO
 from typing import NamedTuple, NewType, Protocol
 
 from kvm_exporter.kvm.errors import Fault, FormatError
+from kvm_exporter.kvm.memory import Place
 from kvm_exporter.kvm.source import Source
 
 PhysAddr = NewType("PhysAddr", int)
@@ -80,13 +81,13 @@ class Step(NamedTuple):
     """One step on the way from a virtual address to a physical one, for people.
 
     ``place`` says what was looked at: a table, a direct map.  Of a table: ``at``, where it lies in
-    physical memory (None: in the file, not in memory), the ``index`` of the address in it, and what
-    the ``entry`` there is, as a number.
+    physical memory (None: in the file, not in memory), the ``number`` of the address's entry in it,
+    and what this ``entry`` is.
     """
 
     place: str
     at: int | None = None
-    index: int | None = None
+    number: int | None = None
     entry: int | None = None
 
 
@@ -290,6 +291,10 @@ class VirtualMemory:
             if count < size:
                 break
         return done
+
+    def place(self, address: int) -> Place:
+        """As Memory.place; of the dump as it is when it is unwrapped."""
+        return Place(self._source.name, self.locate(address, 1).offset)
 
     def close(self) -> None:
         """Give the file back."""

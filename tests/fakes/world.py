@@ -94,6 +94,10 @@ class WorldTypes:
         yield from self._c.typedefs
         yield from (f"{one.kind} {tag}" for tag, one in self._c.structs.items())
 
+    def enums(self) -> Iterator[model.Enum]:
+        found = (self._of(one) for one in self._c.enums.values())
+        return (one for one in found if isinstance(one, model.Enum))
+
     def _of(self, type_: cdecl.Type) -> model.Type:
         if id(type_) not in self._made:
             self._made[id(type_)] = self._make(type_)

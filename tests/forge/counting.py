@@ -1,4 +1,4 @@
-"""What would a FreeBSD kernel that counts everything keep in memory?  Variables, each as C declares.
+"""What would a FreeBSD kernel that counts everything keep in memory?  Variables of any C type.
 
     kernel = Counting(POWERPC64, cpus=(0, 2, 5))
     kernel.declare("struct counts { u_int c_in, c_out; };")
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from forge import cdecl
 from forge.ctf import Ctf
@@ -32,7 +33,7 @@ MACHINES: Mapping[str, cdecl.Abi] = {
     "armv7": cdecl.ARMV7,
     "powerpc": cdecl.POWERPC,
 }
-"""Both word sizes in both byte orders; where 64 bits are aligned to 4, and where char has no sign."""
+"""Both word sizes, both byte orders; 64 bits are aligned to 4 on one, char often has no sign."""
 
 SET = 0x4000
 """Bytes of a linker set."""
@@ -57,6 +58,42 @@ struct prison {
 };
 """
 )
+
+
+class Names(NamedTuple):
+    """Members of a list's head, and of its entry."""
+
+    first: str
+    after: str
+    before: str = ""
+    last: str = ""
+
+    def head(self, tag: str, element: str) -> str:
+        """C's declaration of the head."""
+        last = f"struct {element} **{self.last};" if self.last else ""
+        return f"struct {tag} {{ struct {element} *{self.first}; {last} }};"
+
+    def entry(self, element: str) -> str:
+        """C's declaration of the entry's struct, without a tag."""
+        before = f"struct {element} **{self.before};" if self.before else ""
+        return f"struct {{ struct {element} *{self.after}; {before} }}"
+
+
+LISTS = {
+    "TAILQ": Names("tqh_first", "tqe_next", "tqe_prev", "tqh_last"),
+    "LIST": Names("lh_first", "le_next", "le_prev"),
+    "STAILQ": Names("stqh_first", "stqe_next", "", "stqh_last"),
+    "SLIST": Names("slh_first", "sle_next"),
+    "CK_LIST": Names("clh_first", "cle_next", "cle_prev"),
+    "CK_STAILQ": Names("cstqh_first", "cstqe_next", "", "cstqh_last"),
+    "CK_SLIST": Names("cslh_first", "csle_next"),
+}
+
+RB_HEAD = "struct {0} {{ struct {1} *rbh_root; }};"
+RB_ENTRIES = {
+    "since 13": "struct {{ struct {0} *rbe_link[3]; }}",
+    "before": "struct {{ struct {0} *rbe_left, *rbe_right, *rbe_parent; int rbe_color; }}",
+}
 
 
 class Counting:
@@ -111,7 +148,7 @@ class Counting:
         return self._templated("set_vnet", "vnet_entry_", declaration, self.data, values)
 
     def counter(self, values: Sequence[int]) -> int:
-        """A counter(9) of which each CPU has its value; the pointer to it, as the kernel has it."""
+        """Of a new counter(9) each CPU has its value; the pointer to it, as the kernel has it."""
         return self.allocation("uint64_t", values)
 
     def counters(self, rows: Sequence[Sequence[int]]) -> list[int]:
@@ -152,6 +189,41 @@ class Counting:
     def encode(self, name: str, value: object) -> bytes:
         """The bytes of a declared variable's value."""
         return self._encoded(self.c.variables[name], value)
+
+    # lists, as sys/sys/queue.h, contrib/ck's ck_queue.h and sys/sys/tree.h have them
+
+    def link_list(self, kind: str, head: Thing, elements: Sequence[Thing], entry: str) -> None:
+        """Link elements by their member ``entry``; ``kind`` is of LISTS, ``head`` its head."""
+        names = LISTS[kind]
+        end = head.at(names.first)
+        head.put(names.first, None)
+        for element in elements:
+            self.world.write(end, self.world.pointer(element.address))
+            if names.before:
+                element.put(f"{entry}.{names.before}", end)
+            element.put(f"{entry}.{names.after}", None)
+            end = element.at(f"{entry}.{names.after}")
+        if names.last:
+            head.put(names.last, end)
+
+    def link_tree(self, head: Thing, elements: Sequence[Thing], entry: str) -> None:
+        """Make a balanced RB tree of elements that are in order."""
+        head.put("rbh_root", self._subtree(elements, entry, None))
+
+    def _subtree(self, part: Sequence[Thing], entry: str, parent: Thing | None) -> Thing | None:
+        if not part:
+            return None
+        middle = len(part) // 2
+        node = part[middle]
+        sides = (part[:middle], part[middle + 1 :])
+        left, right = (self._subtree(one, entry, node) for one in sides)
+        up = (parent.address if parent else 0) | (3 if middle % 2 else 0)
+        if f"{entry}.rbe_link" in self.c.layout(node.type):
+            node.put(f"{entry}.rbe_link", [up, left, right])
+        else:
+            node.put(f"{entry}.rbe_left", left).put(f"{entry}.rbe_right", right)
+            node.put(f"{entry}.rbe_parent", parent).put(f"{entry}.rbe_color", middle % 2)
+        return node
 
     # what it yields
 
@@ -251,9 +323,7 @@ class Counting:
         size = cdecl.size_of(type_)
         at = self._place(name_of_set, size, SET)
         self.world.symbol(name, self.sets[name_of_set] + at, size)
-        found = {
-            key: Thing(self.world, _spelled(type_), base + at) for key, base in copies.items()
-        }
+        found = {key: Thing(self.world, _spelled(type_), base + at) for key, base in copies.items()}
         for key, value in values.items():
             self.world.write(found[key].address, self._encoded(type_, value))
         return found

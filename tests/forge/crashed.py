@@ -14,7 +14,7 @@ from pathlib import Path
 from forge.ctf import Ctf
 from forge.elf import ALLOC, NOTE, Section, Sym, kernel
 from forge.minidump import write_minidump
-from forge.world import World
+from forge.world import OBJECT, World
 
 BASES = {
     "amd64": 0xFFFFFE0001230000,
@@ -86,10 +86,15 @@ def kernel_file(world: World, arch: str = "amd64", *, compress: bool = True) -> 
         )
         for one in world.symbols
     ]
+    objects = [
+        one.name if one.name in world.c.variables else None
+        for one in world.symbols
+        if one.type == OBJECT
+    ]
     return kernel(
         arch,
         symbols,
         base=LINKED.get(arch, BASES[arch] - moved - 0x30000),
-        ctf=Ctf(world.c, compress=compress).data,
+        ctf=Ctf(world.c, compress=compress, objects=objects).data,
         more=more,
     )

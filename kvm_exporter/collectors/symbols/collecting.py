@@ -12,12 +12,16 @@ from kvm_exporter.collectors.symbols.families import Families
 from kvm_exporter.collectors.symbols.files import SymbolsOptions, load, shipped
 from kvm_exporter.collectors.symbols.options import ModuleOptions
 from kvm_exporter.kvm import Kvm, KvmError
+from kvm_exporter.kvm.expressions.budgets import Budget
 from kvm_exporter.kvm.expressions.plan import Plan
-from kvm_exporter.kvm.expressions.running import Budget, Collected
+from kvm_exporter.kvm.expressions.running import Collected
 from kvm_exporter.metric import Family
 
 OWN = "own"
 """What the metrics are called that stand in the configuration itself."""
+
+EVERYTHING = "*"
+"""Whose absence is told once for all metrics of a module."""
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +53,11 @@ class Module:
         return found
 
     def _collect(self, kvm: Kvm, begin: float) -> Sequence[Family]:
+        needed = self._options.needs
+        if needed and kvm.copies.variable(needed) is None:
+            self._plan = None
+            self.account.missing = [(EVERYTHING, f"this kernel has no {needed}")]
+            return ()
         plan = self._plan
         if plan is None or kvm is not self._kvm:
             plan, self._kvm = Plan(kvm.target, kvm.copies, self._asked), kvm

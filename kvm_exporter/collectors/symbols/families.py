@@ -17,8 +17,8 @@ class Families:
     that gave samples with others, which no family can hold, and what is wrong with them.
     """
 
-    def __init__(self, metrics: Sequence[MetricOptions], labels: Sequence[tuple[str, ...]]) -> None:
-        self._labels = labels
+    def __init__(self, metrics: Sequence[MetricOptions], labels: Sequence[Sequence[str]]) -> None:
+        self._labels = [tuple(one) for one in labels]
         self._numbers: dict[str, list[int]] = {}
         for number, one in enumerate(metrics):
             self._numbers.setdefault(one.name, []).append(number)

@@ -187,6 +187,9 @@ class ModuleOptions:
         Literal["FreeBSD", "Linux"] | None, Help("The kernel that has these; null: any.")
     ] = None
     help: Annotated[str, Help("What the module is about, a sentence.")] = ""
+    needs: Annotated[
+        str, Help("A variable; a kernel without it (a module that is not loaded) has none of this.")
+    ] = ""
     vnet: Vnet = None
     types: Types = field(default_factory=dict)
     budget: Budget = field(default_factory=BudgetOptions)

@@ -31,6 +31,7 @@ from kvm_exporter.kvm.kernelfile import KernelFile
 from kvm_exporter.kvm.memory import Memory
 from kvm_exporter.kvm.objects.freebsd.dead import FreeBSDDead, Told
 from kvm_exporter.kvm.objects.freebsd.life import Header
+from kvm_exporter.kvm.objects.freebsd.moduletypes import with_modules
 from kvm_exporter.kvm.objects.freebsd.pmap import UserSpaces
 from kvm_exporter.kvm.objects.freebsd.textdump import FreeBSDTextdump, NoMemory
 from kvm_exporter.kvm.objects.opened import Opened
@@ -146,7 +147,8 @@ def _joined(unwrapped: Unwrapped, image: Image, file: KernelFile, types: LazyTyp
     memory = VirtualMemory(source, image.physical, translator, image.page_size)
     _same_kernel(memory, file, image)
     symbols = DeadSymbols(kernel, memory, tally)
-    target = Target(memory, symbols, types, arch.abi, tally)
+    all_types = LazyTypes(lambda: with_modules(types.origin, lambda: symbols.modules, tally))
+    target = Target(memory, symbols, all_types, arch.abi, tally)
     symbols.find_modules_with(lambda: LinkerFiles(target, finder(file.name)))
     users = UserSpaces(target, arch, source, image.physical, translator)
     system = FreeBSDDead(target, arch, users, _told(unwrapped, image))

@@ -24,6 +24,7 @@ class KernelZeros:
         self._memory = memory
         self._symbols = symbols
         self.write = memory.write
+        self.place = memory.place
         self.close = memory.close
 
     def read(self, address: int, length: int) -> bytes:

@@ -30,7 +30,8 @@ class Ledger:
     """What one collection used and lost.
 
     ``bytes`` and ``elements`` so far; ``unreadable`` values, whose memory was not there; ``torn``
-    elements, which were not linked as a list's are; ``stopped`` tells which budget ended first.
+    elements, which were not linked as a list's are; ``stopped`` tells which budget ended first,
+    ``halted`` that nothing may be read any more.
     ``gaps``: whether there was anything unread, of null pointers, too, since it was last set to
     False.
     """
@@ -42,14 +43,14 @@ class Ledger:
         self._most_bytes = budget.bytes
         self._most_elements = budget.elements
         self._expired = budget.expired
-        self._halted = budget.expired()
+        self.halted = budget.expired()
         self._reads = 0
-        if self._halted:
+        if self.halted:
             self.stopped = "time"
 
     def allows(self, size: int) -> bool:
         """Whether ``size`` bytes may be read, which are then used; after a no, always no."""
-        if self._halted:
+        if self.halted:
             return False
         used = self.bytes + size
         if used > self._most_bytes:
@@ -66,14 +67,14 @@ class Ledger:
             self.stopped = self.stopped or "elements"
             return False
         self.elements += 1
-        return not self._halted
+        return not self.halted
 
     def lost(self) -> None:
-        """A value could not be read."""
-        self.unreadable += 1
+        """A value was not to be had; which is the budget's fault after its end."""
+        self.unreadable += not self.halted
         self.gaps = True
 
     def _halt(self, reason: Stopped) -> bool:
-        self._halted = True
+        self.halted = True
         self.stopped = self.stopped or reason
         return False

@@ -31,7 +31,7 @@ class Field(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Fields of one base that are read together: from ``start`` on, as ``code`` has it.
+    """Fields of one base that are read together: ``size`` bytes from ``start`` on.
 
     ``slots`` are those of the values, in order; ``parts`` are the fields' (offset from ``start``,
     code).
@@ -39,7 +39,7 @@ class Chunk(NamedTuple):
 
     base: int
     start: int
-    code: str
+    size: int
     slots: tuple[int, ...]
     parts: tuple[tuple[int, str], ...]
 
@@ -51,14 +51,10 @@ def width(code: str) -> int:
 
 def chunk(fields: Sequence[Field]) -> Chunk:
     """Fields of one base as one chunk; they are in order and do not overlap."""
-    start = at = fields[0].offset
-    codes = []
-    for field in fields:
-        codes.append(f"{field.offset - at}x{field.code}")
-        at = field.end
+    start = fields[0].offset
     slots = tuple(field.slot for field in fields)
     parts = tuple((field.offset - start, field.code) for field in fields)
-    return Chunk(fields[0].base, start, "".join(codes), slots, parts)
+    return Chunk(fields[0].base, start, fields[-1].end - start, slots, parts)
 
 
 def chunks(fields: Iterable[Field]) -> list[Chunk]:
@@ -73,19 +69,22 @@ def chunks(fields: Iterable[Field]) -> list[Chunk]:
     return [chunk(together) for together in found]
 
 
-def _follows(before: Sequence[Field], field: Field) -> bool:
-    near = 0 <= field.offset - before[-1].end <= GAP
-    return near and field.end - before[0].offset <= PAGE
-
-
 def around(core: Iterable[Field], others: Iterable[Field]) -> Chunk:
-    """A chunk of all of ``core`` with those of the others that are near; same base."""
+    """A chunk of all of ``core``, which do not overlap, and of others that are near; same base."""
     taken = sorted(core)
     ordered = sorted(others)
     for field in reversed(ordered):
-        if _follows([field], taken[0]) and _follows([field], taken[-1]):
+        if _near(field, taken[0]) and taken[-1].end - field.offset <= PAGE:
             taken.insert(0, field)
     for field in ordered:
         if _follows(taken, field):
             taken.append(field)
     return chunk(taken)
+
+
+def _follows(before: Sequence[Field], field: Field) -> bool:
+    return _near(before[-1], field) and field.end - before[0].offset <= PAGE
+
+
+def _near(first: Field, second: Field) -> bool:
+    return 0 <= second.offset - first.end <= GAP

@@ -10,6 +10,7 @@ from kvm_exporter.kvm.types.model import (
     Array,
     Composite,
     Integer,
+    Member,
     Named,
     Pointer,
     Type,
@@ -72,8 +73,6 @@ def is_text(type_: Type) -> bool:
     return BYTES.isdisjoint(names(type_))
 
 
-def only_member(type_: Composite) -> Type | None:
-    """The type of a struct's one and only member; None for a struct of several, or a bit-field."""
-    if len(type_.members) != 1 or type_.members[0].bit_size is not None:
-        return None
-    return type_.members[0].type()
+def only_member(type_: Composite) -> Member | None:
+    """A struct's one and only member; None of a struct of several."""
+    return type_.members[0] if len(type_.members) == 1 else None

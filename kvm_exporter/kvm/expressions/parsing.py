@@ -52,7 +52,7 @@ PRECEDENCE = (
 )
 BINDING = {sign: level for level, signs in enumerate(PRECEDENCE) for sign in signs}
 PREFIXES = frozenset("-~!&*")
-CALLS = ("sizeof", "percpu")
+CALLS = ("sizeof", "percpu", "sum", "ntohs", "ntohl")
 
 
 def parse(expression: str) -> Node:
@@ -185,7 +185,7 @@ class _Parser:
 
     def _call(self, name: Token) -> Node:
         if name.text not in CALLS:
-            self._fail(name, f"there is no {name.text}(): only {'() and '.join(CALLS)}()")
+            self._fail(name, f"there is no {name.text}(), only {'(), '.join(CALLS)}()")
         opened = self._next()
         argument = (self._type() if name.text == "sizeof" else None) or self._binary(0)
         self._expect(")", opened)

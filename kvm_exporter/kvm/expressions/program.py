@@ -108,7 +108,14 @@ class Truncated:
     signed: bool
 
 
-Formula = Value | Constant | Address | Position | Sum | Apply | Spelled | Truncated
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Texts and numbers as one text, with nothing between them (``da`` and 0: ``da0``)."""
+
+    of: tuple[Formula, ...]
+
+
+Formula = Value | Constant | Address | Position | Sum | Apply | Spelled | Truncated | Joined
 
 
 @dataclass(frozen=True, slots=True)

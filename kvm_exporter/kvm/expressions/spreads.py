@@ -1,7 +1,7 @@
 """How many values has an expression, and what tells them apart?  A Spread: values by keys.
 
-1. Values differ by axes: the network stack (JAIL), the CPU, and indexes (0, 1, ... in the order of
-   their brackets).  A value has one key on each axis.
+1. Values differ by axes: the network stack (JAIL), the CPU, the STATE of an enum, and indexes
+   (0, 1, ... in the order of their brackets).  A value has one key on each axis.
 2. Two spreads meet on the axes that both have: values of the same keys belong together.  A spread
    without an axis has the same value all along it.
 """
@@ -14,8 +14,8 @@ from typing import Generic, TypeVar
 
 from kvm_exporter.kvm.errors import KvmError
 
-JAIL, CPU = -2, -1
-"""Axes; indexes count from 0."""
+JAIL, CPU, STATE = -3, -2, -1
+"""Axes, in the order of their labels; indexes count from 0."""
 
 MOST_VALUES = 1 << 17
 """Of an expression: more than anybody graphs."""
@@ -24,24 +24,25 @@ Key = int | str
 Keys = tuple[Key, ...]
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 U = TypeVar("U")
 V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
-class Spread(Generic[T]):
+class Spread(Generic[T_co]):
     """``items``: keys, one for each of ``axes``, and what they belong to."""
 
     axes: tuple[int, ...]
-    items: tuple[tuple[Keys, T], ...]
+    items: tuple[tuple[Keys, T_co], ...]
 
     @property
-    def values(self) -> Sequence[T]:
+    def values(self) -> Sequence[T_co]:
         """Without their keys."""
         return [value for _, value in self.items]
 
     @property
-    def first(self) -> T:
+    def first(self) -> T_co:
         """Any of the values: what has the same type in all of them."""
         return self.items[0][1]
 
@@ -61,9 +62,7 @@ def mapped(spread: Spread[T], of: Callable[[T], U]) -> Spread[U]:
     return Spread(spread.axes, tuple((keys, of(value)) for keys, value in spread.items))
 
 
-def widened(
-    spread: Spread[T], axis: int, of: Callable[[T], Iterable[tuple[Key, U]]]
-) -> Spread[U]:
+def widened(spread: Spread[T], axis: int, of: Callable[[T], Iterable[tuple[Key, U]]]) -> Spread[U]:
     """Several of each value, by their keys on a new axis.  KvmError for more than MOST_VALUES."""
     items: list[tuple[Keys, U]] = []
     for keys, value in spread.items:
@@ -88,8 +87,8 @@ def folded(spread: Spread[T], axes: Iterable[int], of: Callable[[Sequence[T]], U
 def met(left: Spread[T], right: Spread[U], of: Callable[[T, U], V]) -> Spread[V]:
     """Of each two that belong together (rule 2); KvmError where one has no partner."""
     if not right.axes:
-        other = right.first
-        return mapped(left, lambda value: of(value, other))
+        only = right.first
+        return mapped(left, lambda value: of(value, only))
     common = [axis for axis in right.axes if axis in left.axes]
     own = [place for place, axis in enumerate(right.axes) if axis not in common]
     partners: dict[Keys, list[tuple[Keys, U]]] = {}
@@ -98,12 +97,12 @@ def met(left: Spread[T], right: Spread[U], of: Callable[[T, U], V]) -> Spread[V]
         partners.setdefault(_on(common, right.axes, keys), []).append((rest, value))
     items: list[tuple[Keys, V]] = []
     unmet = set(partners)
-    for keys, value in left.items:
+    for keys, one in left.items:
         shared = _on(common, left.axes, keys)
         if shared not in partners:
             raise KvmError(f"its two sides have different elements: only one has {_told(shared)}")
         unmet.discard(shared)
-        items += ((keys + rest, of(value, other)) for rest, other in partners[shared])
+        items += ((keys + rest, of(one, other)) for rest, other in partners[shared])
         _bound(len(items))
     if unmet:
         raise KvmError(f"its two sides have different elements: only one has {_told(min(unmet))}")

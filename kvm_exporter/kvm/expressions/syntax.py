@@ -101,7 +101,7 @@ class Binary:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``sizeof(type or expression)``, ``percpu(pointer)``."""
+    """``sizeof(type or expression)``, ``percpu(pointer)``, ``sum(several)``, ``ntohs(number)``."""
 
     name: str
     argument: Node | str

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
 from kvm_exporter.kvm.errors import AccessDenied, Fault, KvmError, Unsupported
+from kvm_exporter.kvm.memory import Place
 
 Result = TypeVar("Result", bytes, int)
 
@@ -63,6 +64,11 @@ class DeviceMemory:
             raise AccessDenied(f"{self._path} is open for reading only; open(write=True)")
         return self._transfer(address, lambda fd, offset: os.pwrite(fd, data, offset))
 
+    def place(self, address: int) -> Place:
+        """As Memory.place: an address is its own offset, which is negative in the upper half."""
+        self.read(address, 1)
+        return Place(self._path, _offset(address))
+
     def close(self) -> None:
         """Give the device back."""
         self._closed = True
@@ -80,7 +86,7 @@ class DeviceMemory:
         if not 0 <= address < 2**64:
             raise Fault(address, "an address has 64 bits")
         try:
-            return transfer(self._open(), address if address < 2**63 else address - 2**64)
+            return transfer(self._open(), _offset(address))
         except OSError as e:
             self._failed(address, e)
 
@@ -103,6 +109,11 @@ class DeviceMemory:
         raise KvmError(f"{self._path} at address {address:#x}: {error.strerror}") from error
 
 
+def _offset(address: int) -> int:
+    """As an off_t (rule 1)."""
+    return address if address < 2**63 else address - 2**64
+
+
 class NoMemory:
     """The memory of a handle that was opened with /dev/null as its core: none (Unsupported)."""
 
@@ -113,6 +124,10 @@ class NoMemory:
     def write(self, address: int, data: bytes) -> int:
         """Unsupported."""
         raise self._none(address, len(data))
+
+    def place(self, address: int) -> Place:
+        """Unsupported."""
+        raise self._none(address, 1)
 
     def close(self) -> None:
         """Nothing to give back."""

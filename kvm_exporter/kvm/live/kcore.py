@@ -20,6 +20,7 @@ import os
 from typing import TYPE_CHECKING
 
 from kvm_exporter.kvm.errors import AccessDenied, Fault, FormatError, KvmError, Unsupported
+from kvm_exporter.kvm.memory import Place
 
 if TYPE_CHECKING:  # kernel memory is seldom read: they are imported by who reads it
     from kvm_exporter.kvm.elf import Header, Program
@@ -105,6 +106,10 @@ class Kcore:
         raise Unsupported(
             f"{self._path}: {len(data)} bytes at {address:#x} not written; it is read-only on Linux"
         )
+
+    def place(self, address: int) -> Place:
+        """As Memory.place."""
+        return Place(self._path, self._find(address, 1).offset)
 
     def close(self) -> None:
         """Give the file back; no read works afterwards."""

@@ -6,7 +6,7 @@ of its thirds are compared letter by letter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
 NEAR = 3
@@ -27,8 +27,7 @@ def nearest(name: str, names: Iterable[str]) -> Sequence[str]:
     """
     if not 0 < len(name) <= LONGEST:
         return ()
-    third = -(-len(name) // 3)
-    pieces = {name[at : at + third] for at in range(0, len(name), third)}
+    pieces = thirds(name)
     spread = max(2, len(name) // 3)
     alike: dict[str, None] = {}
     longer: dict[str, None] = {}
@@ -41,3 +40,25 @@ def nearest(name: str, names: Iterable[str]) -> Sequence[str]:
             longer[one] = None
     near = get_close_matches(name, alike, n=NEAR, cutoff=LEAST_ALIKE)
     return (*near, *longer)[:NEAR]
+
+
+def thirds(name: str) -> Sequence[str]:
+    """The three pieces that a name is made of, each once; fewer of a short one."""
+    third = -(-len(name) // 3)
+    return tuple(dict.fromkeys(name[at : at + third] for at in range(0, len(name), third)))
+
+
+def nearest_line(name: str, text: str) -> Sequence[str]:
+    """The same for names that are lines of ``text``: quick, for all that a kernel has."""
+    if not 0 < len(name) <= LONGEST:
+        return ()
+    return nearest(name, (line for piece in thirds(name) for line in _with(piece, text)))
+
+
+def _with(piece: str, text: str) -> Iterator[str]:
+    at = text.find(piece)
+    while at >= 0:
+        start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
+        end = len(text) if end < 0 else end
+        yield text[start:end]
+        at = text.find(piece, end)

@@ -181,6 +181,14 @@ class BtfTypes:
             if name:
                 yield SPOKEN[kind] + name
 
+    def enums(self) -> Iterator[Enum]:
+        """As Types.enums; a module's own only."""
+        words = self._index.section.words
+        for number, at in enumerate(self._index.starts, self._first):
+            found = self.type(number) if kind_of(words[at + 1]) in TAGS["enum"] else None
+            if isinstance(found, Enum):
+                yield found
+
     def type(self, number: int) -> Type:
         """The type of an id; FormatError for one that there is not."""
         if not number:

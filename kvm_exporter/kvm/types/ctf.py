@@ -94,6 +94,10 @@ class Ctf:
         """Types in the section itself."""
         return len(self._index.starts)
 
+    def of_module(self, data: bytes, objects: Callable[[], Iterable[str]] | None = None) -> Ctf:
+        """The types of a module's section, of this kernel; ``objects`` as above."""
+        return Ctf(data, self._pointer_size, self, objects, signed_char=self._signed_char)
+
     def find(self, name: str) -> Type:
         """As Types.find; of several structs the first with members."""
         found = islice(self.find_all(name), MOST_ALIKE)
@@ -136,6 +140,13 @@ class Ctf:
         for kind, name in self._index.named():
             if kind in SPOKEN:
                 yield SPOKEN[kind] + name
+
+    def enums(self) -> Iterator[Enum]:
+        """As Types.enums; a module's own only."""
+        for number in range(1, len(self) + 1):
+            found = self._type(number) if self._record(number).kind == kinds.ENUM else None
+            if isinstance(found, Enum):
+                yield found
 
     def type(self, number: int) -> Type:
         """The type of an id; FormatError for one that there is not."""

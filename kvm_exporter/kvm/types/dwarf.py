@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Literal
 
 from kvm_exporter.kvm.errors import FormatError, TypeMissing
@@ -95,6 +96,14 @@ class Dwarf:
     def names(self) -> Iterator[str]:
         """As Types.names."""
         return iter(self._names.types)
+
+    def enums(self) -> Iterator[Enum]:
+        """As Types.enums; of those without a name one for each first constant."""
+        named = (at for name, at in self._names.types.items() if name.startswith("enum "))
+        for offset in chain(named, self._names.bare.values()):
+            found = self._type(offset)
+            if isinstance(found, Enum):
+                yield found
 
     def _die(self, offset: int) -> Die:
         unit = self._file.unit_at(offset)

@@ -19,7 +19,7 @@ from kvm_exporter.kvm.errors import FormatError
 from kvm_exporter.kvm.types.dwarf_file import DwarfFile
 from kvm_exporter.kvm.types.dwarf_scan import Names, Progress, scan
 
-VERSION: Final = "kvm_exporter DWARF index 1"
+VERSION: Final = "kvm_exporter DWARF index 2"
 LARGEST = 1 << 26
 """Bytes of an index, decompressed; a kernel's has some 2 MB."""
 
@@ -42,8 +42,9 @@ def _load(path: str, key: list[str | int]) -> Names | None:
     if data is None:
         return None
     try:
-        found, types, variables = json.loads(zlib.decompressobj().decompress(data, LARGEST))
-        return Names(_offsets(types), _offsets(variables)) if found == key else None
+        found, *offsets = json.loads(zlib.decompressobj().decompress(data, LARGEST))
+        types, variables, bare = map(_offsets, offsets)
+        return Names(types, variables, bare) if found == key else None
     except (FormatError, ValueError, TypeError, RecursionError, zlib.error):
         return None  # damaged: it is made anew
 
@@ -55,4 +56,5 @@ def _offsets(names: object) -> dict[str, int]:
 
 
 def _keep(path: str, key: list[str | int], names: Names) -> None:
-    kept.keep(path, zlib.compress(json.dumps([key, names.types, names.variables]).encode(), 1))
+    told = [key, names.types, names.variables, names.bare]
+    kept.keep(path, zlib.compress(json.dumps(told).encode(), 1))

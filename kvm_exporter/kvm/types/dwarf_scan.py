@@ -7,7 +7,7 @@ says whether it has been met before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from kvm_exporter.kvm.errors import FormatError
@@ -43,12 +43,13 @@ Progress = Callable[[int, int], None]
 class Names:
     """Offsets in .debug_info: ``types`` by C name (``struct proc``, ``pid_t``), ``variables``.
 
-    Of several of one name the first; only complete types.  ``seen``: the pass's own memory of names
-    by their place.
+    Of several of one name the first; only complete types.  ``bare``: enums without a name, by their
+    first constant's.  ``seen``: the pass's own memory of names by their place.
     """
 
     types: dict[str, int] = field(default_factory=dict)
     variables: dict[str, int] = field(default_factory=dict)
+    bare: dict[str, int] = field(default_factory=dict)
     seen: set[int] = field(default_factory=set, repr=False, compare=False)
 
 
@@ -57,7 +58,8 @@ class Plan:
     """How to pass over the DIEs of an abbreviation.
 
     ``fixed``: bytes, or -1 where ``steps`` must be gone.  ``wanted``: it may be a named type or
-    variable.  ``name_at``: its name's bytes behind the number, -1 if that is not always the same.
+    variable; ``bare``: it is an enum without a name.  ``name_at``: its name's bytes behind the
+    number, -1 if that is not always the same.
     """
 
     tag: int
@@ -65,6 +67,7 @@ class Plan:
     fixed: int
     steps: tuple[int, ...]
     wanted: bool
+    bare: bool
     name_at: int
     name_size: int
     name_form: int
@@ -102,6 +105,8 @@ def _scan_unit(file: DwarfFile, unit: Unit, found: Names) -> None:
         plan = plans[number]
         if plan.wanted and depth == scope:
             _note(file, unit, start, at, plan, found)
+        elif plan.bare and depth == scope:
+            _note_bare(file, unit, start, at, plans, found)
         if plan.fixed >= 0:
             at += plan.fixed
         else:
@@ -147,19 +152,45 @@ def _plan(unit: Unit, one: Abbreviation) -> Plan:
         wanted = wanted and DECLARATION not in known
     if name_form not in (STRP, *STRX_FIXED):
         name_at = -1
-    return Plan(one.tag, one.children, fixed, tuple(steps), wanted, name_at, name_size, name_form)
+    bare = one.tag == ENUMERATION and one.children and not known & {NAME, DECLARATION}
+    shape = one.tag, one.children, fixed, tuple(steps)
+    return Plan(*shape, wanted, bare, name_at, name_size, name_form)
 
 
 def _note(file: DwarfFile, unit: Unit, start: int, at: int, plan: Plan, found: Names) -> None:
-    if plan.name_at >= 0:
-        at += plan.name_at
-        number = int.from_bytes(unit.data[at : at + plan.name_size], unit.order)
-        key = file.string_offset(unit, plan.name_form, number) << 8 | plan.tag
-        if key in found.seen:
-            return
-        found.seen.add(key)
+    if _met_before(file, unit, at, plan, found):
+        return
     die = read_die(unit, start)
     name = file.text(unit, die.values.get(NAME)) if die else ""
     if name:
         into = found.variables if plan.tag == VARIABLE else found.types
         into.setdefault(PREFIXES[plan.tag] + name, unit.offset + start)
+
+
+def _note_bare(
+    file: DwarfFile, unit: Unit, start: int, at: int, plans: Mapping[int, Plan], found: Names
+) -> None:
+    """An enum without a name: its first constant, which follows, has one."""
+    plan = plans[uleb(unit.data, start)[0]]
+    first = at + plan.fixed if plan.fixed >= 0 else _pass_over(unit, at, plan.steps)
+    number, at = uleb(unit.data, first)
+    constant = plans.get(number)
+    if constant is None or _met_before(file, unit, at, constant, found):
+        return
+    die = read_die(unit, first)
+    name = file.text(unit, die.values.get(NAME)) if die else ""
+    if name:
+        found.bare.setdefault(name, unit.offset + start)
+
+
+def _met_before(file: DwarfFile, unit: Unit, at: int, plan: Plan, found: Names) -> bool:
+    """Whether the name in a DIE, whose values are at ``at``, was met; as far as that is cheap."""
+    if plan.name_at < 0:
+        return False
+    at += plan.name_at
+    number = int.from_bytes(unit.data[at : at + plan.name_size], unit.order)
+    key = file.string_offset(unit, plan.name_form, number) << 8 | plan.tag
+    if key in found.seen:
+        return True
+    found.seen.add(key)
+    return False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from kvm_exporter.kvm.errors import KvmError
-from kvm_exporter.kvm.types.model import Type, Types
+from kvm_exporter.kvm.types.model import Enum, Type, Types
 
 if TYPE_CHECKING:  # the readers of types are imported by who needs one
     from kvm_exporter.kvm.types.origin import Origin
@@ -49,6 +49,10 @@ class LazyTypes:
     def names(self) -> Iterator[str]:
         """As Types.names."""
         return self.opened.names()
+
+    def enums(self) -> Iterator[Enum]:
+        """As Types.enums."""
+        return self.opened.enums()
 
     def close(self) -> None:
         """Give the file back that the types are read from, if it was opened."""

@@ -9,7 +9,7 @@ from itertools import chain
 from kvm_exporter.kvm.errors import KvmError, TypeMissing
 from kvm_exporter.kvm.source import Source
 from kvm_exporter.kvm.types.btf import BtfTypes
-from kvm_exporter.kvm.types.model import Type
+from kvm_exporter.kvm.types.model import Enum, Type
 from kvm_exporter.kvm.types.origin import Origin
 
 Modules = Callable[[], Iterator[BtfTypes]]
@@ -59,6 +59,10 @@ class LinuxTypes:
     def variable(self, name: str) -> Type:
         """As Types.variable; of the kernel's own only."""
         return self.own.variable(name)
+
+    def enums(self) -> Iterator[Enum]:
+        """As Types.enums, the kernel's first."""
+        return chain(self.own.enums(), *(one.enums() for one in self.modules))
 
     def names(self) -> Iterator[str]:
         """As Types.names, the kernel's first."""

@@ -118,6 +118,9 @@ class Types(Protocol):
     def names(self) -> Iterator[str]:
         """Every name that ``find`` knows."""
 
+    def enums(self) -> Iterator[Enum]:
+        """Every enum, those without a name too; of several alike perhaps one only."""
+
 
 def resolve(type_: Type) -> Type:
     """What is behind typedefs and qualifiers."""

@@ -88,6 +88,11 @@ class Tables:
         """As Types.names."""
         return (name for name in self._records if "." not in name)
 
+    def enums(self) -> Iterator[Enum]:
+        """As Types.enums."""
+        found = (self.find(name) for name in self._records if name.startswith("enum "))
+        return (one for one in found if isinstance(one, Enum))
+
     def _decode(self, name: str) -> Type:
         size, *lines = self._records[name]
         kind, _, tag = name.partition(" ")

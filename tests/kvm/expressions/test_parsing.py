@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from kvm_exporter.kvm.expressions import writing
 from kvm_exporter.kvm.expressions.parsing import DEEPEST, parse, parts
 from kvm_exporter.kvm.expressions.syntax import (
     Binary,
@@ -33,7 +34,19 @@ NAMES = st.from_regex(r"[a-zA-Z_][a-z_0-9]{0,8}", fullmatch=True).filter(
         name
         not in (
             *("struct", "union", "enum", "const", "volatile", "restrict", "void", "char", "short"),
-            *("int", "long", "signed", "unsigned", "float", "double", "sizeof", "percpu", "cpu"),
+            *(
+                "int",
+                "long",
+                "signed",
+                "unsigned",
+                "float",
+                "double",
+                "sizeof",
+                "percpu",
+                "ntohs",
+                "ntohl",
+                "cpu",
+            ),
         )
     )
 )
@@ -68,7 +81,7 @@ def grown(inner):
         | st.builds(Unary, st.sampled_from("-~!&*"), inner, zero)
         | st.builds(Binary, st.sampled_from((*BINARY, "&&", "||")), inner, inner, zero)
         | st.builds(Call, st.just("sizeof"), inner | TYPES.filter(is_sure), zero)
-        | st.builds(Call, st.just("percpu"), inner, zero)
+        | st.builds(Call, st.sampled_from(["percpu", "sum", "ntohs", "ntohl"]), inner, zero)
     )
 
 
@@ -122,6 +135,25 @@ def bare(node):
 def test_what_is_written_out_is_read_back(tree):
     """Every tree, written with all its parentheses, is the tree that the parser finds."""
     assert bare(parse(written(tree))) == bare(tree)
+
+
+@given(TREES)
+def test_the_products_own_text_is_read_back(tree):
+    """Written with as few parentheses as it needs, a tree is still the same."""
+    assert bare(parse(writing.written(tree))) == bare(tree)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a.b->c[1]", "(a + b) * c", "a + b * c", "a - (b - c)", "a - b - c", "*(&a)", "(*p).x"),
+        *("(struct x)y", "((struct x)y).z", "(int)(-a)", "-(-a)", "a[*].b[1:2][:n][1:]", "a.*"),
+        *("a[cpu]", "a[`cpu`]", "`a.0`.`int`", "sizeof(struct x) * 2", "percpu(p)->x", "(5).x"),
+    ],
+)
+def test_it_is_written_as_people_do(text):
+    """These texts are already as they should be."""
+    assert writing.written(parse(text)) == text
 
 
 def own_word(node: Node) -> str:
@@ -357,7 +389,7 @@ def test_what_is_no_cast_and_other_borders(text, node):
         ("a.", 3, "name of a member"),
         ("a.5", 3, "name of a member"),
         ("a->*", 4, "name of a member"),
-        ("f(x)", 1, "no f()"),
+        ("f(x)", 1, "no f(), only sizeof(), percpu()"),
         ("a[]", 3, "a value"),
         ("struct x", 1, "a cast is (type)value"),
         ("a + int", 5, "a cast is (type)value"),

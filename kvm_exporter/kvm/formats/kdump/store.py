@@ -81,6 +81,20 @@ class PageStore:
         data = b"".join(pages)
         return data if not within and len(data) == end - offset else data[within:][: end - offset]
 
+    def packed(self, offset: int) -> tuple[str, Packed]:
+        """Where the page at an offset is packed: the name of the file, and the place in that.
+
+        Errors: FormatError for a damaged descriptor, and for what is in no file (rule 2 of
+        physical.py).
+        """
+        index = offset >> self._shift
+        if not 0 <= index < self._count:
+            raise FormatError(f"{self.name}: no page of its own lies at {offset:#x} of the store")
+        number = bisect_right(self._members.starts, index) - 1
+        member = self._members.files[number]
+        [row] = self._descriptors(member, index - self._members.starts[number], 1)
+        return member.source.name, row
+
     def _kept(self, index: int) -> bytes:
         """A page, from now on a young one."""
         page = self._young.get(index) or self._old.get(index)

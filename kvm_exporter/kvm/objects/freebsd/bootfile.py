@@ -14,6 +14,7 @@ from kvm_exporter.kvm.objects.freebsd.answers import Answers
 
 if TYPE_CHECKING:  # no collector opens the file: they are imported by who does
     from kvm_exporter.kvm.kernelfile import KernelFile
+    from kvm_exporter.kvm.source import Source
     from kvm_exporter.kvm.types.origin import Origin
 
 
@@ -47,6 +48,15 @@ class BootFile:
             return open_types(self._opened.source, self._opened.symbols.objects)
         except KvmError as e:
             raise TypeMissing(f"a running kernel's types are those of its file: {e}") from e
+
+    def module(self, name: str, path: str) -> Source | None:
+        """The file of a module that the kernel has loaded as ``path``; None where it is not there.
+
+        Errors: those of asking for the kernel's own.
+        """
+        from kvm_exporter.kvm.symbols.kofile import finder  # noqa: PLC0415 - as above
+
+        return finder(self._answers.required_text("kern.bootfile"))(name, path)
 
     def close(self) -> None:
         """Give the file back."""

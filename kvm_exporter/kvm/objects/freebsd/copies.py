@@ -22,10 +22,9 @@ from kvm_exporter.kvm.memory import Symbol
 from kvm_exporter.kvm.nm import N_EXT, N_TEXT
 from kvm_exporter.kvm.objects.copies import Kind, Variable, Vnet
 from kvm_exporter.kvm.objects.freebsd import jails
+from kvm_exporter.kvm.objects.freebsd.modules import Modules
 from kvm_exporter.kvm.objects.freebsd.percpu import PerCpu
 from kvm_exporter.kvm.objects.spelling import nearest
-from kvm_exporter.kvm.symbols.linker_files import LinkerFiles
-from kvm_exporter.kvm.symbols.module import Carved
 from kvm_exporter.kvm.target import Target
 
 T = TypeVar("T")
@@ -36,12 +35,6 @@ PREFIXES: tuple[tuple[Kind, str], ...] = (
     ("percpu", PCPU.decode()),
 )
 """In the order of kvm_nlist(3)."""
-
-FILE = ("link.tqe_next", "address", "loadcnt")
-"""Of struct linker_file: loadcnt tells one from another that was at its place before."""
-
-MODULES = "linker_files"
-"""The list of modules, and what failures are counted under."""
 
 
 class FreeBSDCopies:
@@ -57,7 +50,7 @@ class FreeBSDCopies:
         self._sets = LinkerSets(self._address, target.memory, target.abi)
         self._of_cpus: dict[int, Template] = {}
         self._of_vnets: dict[int, Template] = {}
-        self._carvings: tuple[Hashable, tuple[Carved, ...]] | None = None
+        self._modules = Modules(target, lambda _name, _path: None, changing=changing)
 
     def variable(self, name: str) -> Variable | None:
         """As Copies has it; one leading ``_`` is no other name's, unlike nlist(3)'s."""
@@ -116,35 +109,15 @@ class FreeBSDCopies:
     def generation(self) -> Hashable:
         """The modules that are loaded, and the network stacks with the places of their copies;
         always the same where nothing changes."""
-        return (self._modules(), self._stacks()) if self._changing else None
+        return (self._modules.state(), self._stacks()) if self._changing else None
 
     def _copy(self, template: Template, address: int) -> int:
-        for one in self._carved() if not template.start <= address < template.stop else ():
-            address = one.move(address)
+        if not template.start <= address < template.stop:
+            for module in self._modules.loaded():
+                address = module.carved(address)
         if not template.start <= address < template.stop:
             raise FormatError(f"{address:#x} is in no linker set: its copies cannot be found")
         return template.move(address)
-
-    def _carved(self) -> tuple[Carved, ...]:
-        """The sets of the modules that are loaded (rule 2); none where that cannot be told."""
-        loaded = self._modules() if self._changing else None
-        if self._carvings is None or self._carvings[0] != loaded:
-            self._carvings = loaded, self._counted(MODULES, self._read_carved) or ()
-        return self._carvings[1]
-
-    def _read_carved(self) -> tuple[Carved, ...]:
-        modules = LinkerFiles(self._target, lambda _name, _path: None)
-        return tuple(one for module in modules for one in module.sets)
-
-    def _modules(self) -> Hashable:
-        """Each module's place, and which one in the order of loading it was."""
-        symbol = self._named(MODULES)
-        if symbol is None:
-            return None
-        record = self._counted(MODULES, lambda: self._target.record("struct linker_file", FILE))
-        if record is None:  # the list's ends tell of what comes, and of most that goes
-            return self._target.read(symbol.value, 2 * self._target.abi.pointer_size)
-        return tuple(self._target.rows(self._target.pointer(symbol.value), record, MODULES))
 
     def _stacks(self) -> Hashable:
         return tuple((vnet, self._sets.vnet(vnet.address)) for vnet in self.vnets())

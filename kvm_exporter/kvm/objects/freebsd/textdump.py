@@ -29,7 +29,7 @@ class NoMemory:
             "info, msgbuf and textdump show them"
         )
 
-    read = write = lookup = refuse
+    read = write = place = lookup = refuse
 
     def __iter__(self) -> Iterator[Symbol]:
         self.refuse()

@@ -9,6 +9,7 @@ from kvm_exporter.kvm.errors import Unsupported
 from kvm_exporter.kvm.live import kmsg
 from kvm_exporter.kvm.live.kcore import Kcore
 from kvm_exporter.kvm.live.procfs import Procfs
+from kvm_exporter.kvm.memory import Place
 from kvm_exporter.kvm.objects import model
 from kvm_exporter.kvm.objects.linux import (
     args,
@@ -138,6 +139,10 @@ class NoMemory:
     def write(self, address: int, data: bytes) -> int:
         """Raises Unsupported."""
         return Kcore().write(address, data)
+
+    def place(self, address: int) -> Place:
+        """Raises Unsupported."""
+        raise Unsupported(f"{self._core}: address {address:#x} is nowhere; open without a core")
 
     def close(self) -> None:
         """Nothing is open."""

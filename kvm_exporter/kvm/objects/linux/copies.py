@@ -22,7 +22,7 @@ from kvm_exporter.kvm.objects.copies import Kind, Variable, Vnet
 from kvm_exporter.kvm.objects.linux import variables
 from kvm_exporter.kvm.objects.linux.lists import ring
 from kvm_exporter.kvm.objects.linux.percpu import OFFSETS, PerCpu
-from kvm_exporter.kvm.objects.spelling import nearest
+from kvm_exporter.kvm.objects.spelling import nearest_line
 from kvm_exporter.kvm.target import Target
 
 BOUNDS = "__per_cpu_start", "__per_cpu_end"
@@ -45,6 +45,7 @@ class LinuxCopies:
     def __init__(self, target: Target) -> None:
         self._target = target
         self._percpu = PerCpu(target)
+        self._names: tuple[Hashable, str] | None = None
 
     def variable(self, name: str) -> Variable | None:
         """A variable of the kernel, else of a module; one leading ``_`` may be left out."""
@@ -116,8 +117,11 @@ class LinuxCopies:
 
     def names_like(self, name: str) -> Sequence[str]:
         """As Copies.names_like; no functions."""
-        listed = (one.name for one in self._target.symbols if one.type & ~N_EXT != N_TEXT)
-        return nearest(name, listed)
+        now = self.generation()
+        if self._names is None or self._names[0] != now:
+            listed = (one.name for one in self._target.symbols if one.type & ~N_EXT != N_TEXT)
+            self._names = now, "\n".join(listed)
+        return nearest_line(name, self._names[1])
 
     def generation(self) -> Hashable:
         """The modules that are loaded; where their list is not known always the same."""

@@ -142,7 +142,7 @@ def test_a_damaged_list_of_jails_costs_only_the_jails() -> None:
     kernel.world.write(head, kernel.world.pointer(0x10))
     target = opened(kernel)
     assert [vnet.jail for vnet in FreeBSDCopies(target, PAGE).vnets()] == [""]
-    assert list(target.tally.counts()) == [("allprison", "")]
+    assert list(target.tally.counts()) == [("allprison", "unknown")]
 
 
 def test_without_types_there_is_the_hosts_stack() -> None:
@@ -168,9 +168,7 @@ def test_a_kernel_without_vimage_has_no_stacks(kernel: Counting) -> None:
     variable = plain.variable("int packets", 4)
     found = copies(plain)
     assert found.vnets() == ()
-    assert found.variable("packets") == Variable(
-        "packets", "plain", variable.address, "packets", 4
-    )
+    assert found.variable("packets") == Variable("packets", "plain", variable.address, "packets", 4)
 
 
 def test_what_is_no_network_stack_has_no_copies() -> None:
@@ -211,7 +209,11 @@ def test_a_modules_copies_are_in_the_space_that_it_was_given(machine: str, chang
     ]
     sets = (start + 0x400, start + 0x480, pcpu, start + 0x500, start + 0x580, vnet)
     kernel.modules(
-        [Loaded("s.ko", "/s.ko", start, 0x2000, symbols, {".data": 3}, relocatable=False, sets=sets)]
+        [
+            Loaded(
+                "s.ko", "/s.ko", start, 0x2000, symbols, {".data": 3}, relocatable=False, sets=sets
+            )
+        ]
     )
     found = copies(kernel, changing=changing)
     spin, gif = found.variable("spin"), found.variable("gif")

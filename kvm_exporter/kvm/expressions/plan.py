@@ -1,0 +1,62 @@
+"""When is a module compiled?  At its first collection, and again when the kernel has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from kvm_exporter.kvm.expressions.budgets import Budget
+from kvm_exporter.kvm.expressions.compiling import compile_module
+from kvm_exporter.kvm.expressions.program import Compiled
+from kvm_exporter.kvm.expressions.running import Collected, Runner
+from kvm_exporter.kvm.expressions.wanted import Missing, Module
+from kvm_exporter.kvm.objects.copies import Copies
+from kvm_exporter.kvm.target import Target
+
+
+class Plan:
+    """A module on one kernel.  Every member may raise KvmError; the next call tries anew.
+
+    ``compilations`` counts how often it was compiled.
+    """
+
+    def __init__(self, target: Target, copies: Copies, module: Module) -> None:
+        self._target = target
+        self._copies = copies
+        self._module = module
+        self._compiled: tuple[Hashable, Compiled, Runner] | None = None
+        self.compilations = 0
+
+    @property
+    def labels(self) -> Sequence[Sequence[str]]:
+        """The label names of each metric, as it was compiled last."""
+        return self._current()[1].labels
+
+    @property
+    def missing(self) -> Sequence[Missing]:
+        """What this kernel does not have, as it was compiled last."""
+        return self._current()[1].missing
+
+    def collect(self, budget: Budget) -> Collected:
+        """All samples.
+
+        What a module had may be another's when it is unloaded meanwhile: then, once, all is
+        compiled and read again.
+        """
+        before, _, runner = self._compile()
+        collected = runner.collect(budget)
+        if self._copies.generation() == before:
+            return collected
+        return self._compile()[2].collect(budget)
+
+    def _current(self) -> tuple[Hashable, Compiled, Runner]:
+        return self._compiled or self._compile()
+
+    def _compile(self) -> tuple[Hashable, Compiled, Runner]:
+        """The module as of now, compiled unless it is already."""
+        generation = self._copies.generation()
+        if self._compiled is None or self._compiled[0] != generation:
+            compiled = compile_module(self._target, self._copies, self._module)
+            runner = Runner(compiled, self._target.memory, self._target.abi)
+            self._compiled = generation, compiled, runner
+            self.compilations += 1
+        return self._compiled

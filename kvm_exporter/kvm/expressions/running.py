@@ -1,0 +1,99 @@
+"""How does a compiled module become samples?  A Runner reads what its programs tell, again and
+again.
+
+A list's elements are found list by list, from the outermost on.  What ``where`` needs of the
+innermost ones is read first, the rest of those that it lets pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kvm_exporter.kvm.abi import Abi
+from kvm_exporter.kvm.expressions.budgets import Budget, Ledger
+from kvm_exporter.kvm.expressions.formulas import Formulas
+from kvm_exporter.kvm.expressions.levels import Level, Outside
+from kvm_exporter.kvm.expressions.program import Compiled, ListProgram, Stopped
+from kvm_exporter.kvm.expressions.rounds import Reading
+from kvm_exporter.kvm.expressions.samples import Sample, Samples
+from kvm_exporter.kvm.expressions.sampling import Sampling
+from kvm_exporter.kvm.expressions.slots import Places, Table
+from kvm_exporter.kvm.memory import Memory
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a collection gave.
+
+    ``samples``: of each metric, by its number, (label values, value).  ``unreadable`` values had no
+    memory, ``torn`` elements were not linked as a list's are.  ``stopped``: the budget that ended
+    before all was read; ``bytes`` and ``elements`` were used of it.
+    """
+
+    samples: Sequence[Sequence[Sample]]
+    unreadable: int
+    torn: int
+    stopped: Stopped
+    bytes: int
+    elements: int
+
+
+class Runner:
+    """Collects a compiled module's samples from memory."""
+
+    def __init__(self, compiled: Compiled, memory: Memory, abi: Abi) -> None:
+        reading = Reading(memory, abi)
+        plain = ListProgram("", (), compiled.program)
+        self._metrics = len(compiled.labels)
+        self._runs = [_Run(one, reading) for one in (plain, *compiled.lists)]
+
+    def collect(self, budget: Budget) -> Collected:
+        """What there is to be read, as far as the budget goes.
+
+        Errors: AccessDenied and Unsupported where this kernel's memory cannot be read at all.
+        """
+        ledger = Ledger(budget)
+        samples = [Samples() for _ in range(self._metrics)]
+        for run in self._runs:
+            run.into(samples, ledger)
+        return Collected(
+            [one.all() for one in samples],
+            ledger.unreadable,
+            ledger.torn,
+            ledger.stopped,
+            ledger.bytes,
+            ledger.elements,
+        )
+
+
+class _Run:
+    """One list's program, or that of what is in no list."""
+
+    def __init__(self, of: ListProgram, reading: Reading) -> None:
+        depth = len(of.walks)
+        tables = [Table(absolute=not number) for number in range(depth + 1)]
+        self._outside = Outside(tables[0], reading)
+        self._levels = [
+            Level(walk, tables[: number + 2], reading) for number, walk in enumerate(of.walks)
+        ]
+        places = Places(tables, of.program.reads, depth)
+        formulas = Formulas(places, reading.mask)
+        if of.where is not None and self._levels:
+            where = formulas.number(of.where)
+            self._levels[-1].choose(where, places.slots([of.where], depth))
+        self._sampling = Sampling(of.program.series, formulas)
+        self._metrics = {one.metric for one in of.program.series}
+
+    def into(self, samples: Sequence[Samples], ledger: Ledger) -> None:
+        """Add what is read to the metrics' samples."""
+        ledger.gaps = False
+        rows = [self._outside.row(ledger)]
+        whole = True
+        for level in self._levels:
+            rows, all_there = level.rows(rows, ledger)
+            whole = whole and all_there
+        self._sampling.into(samples, rows, gaps=ledger.gaps)
+        if not whole:
+            for metric in self._metrics:
+                samples[metric].lack_some()

@@ -1,0 +1,45 @@
+"""Where does an expression stand?  In a list or not, in which network stacks, for which CPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from kvm_exporter.kvm.expressions.operands import Place
+from kvm_exporter.kvm.expressions.program import ELEMENT
+from kvm_exporter.kvm.objects.copies import Vnet
+from kvm_exporter.kvm.types.model import Type
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """``elements``: the types of the elements around, the outermost first, None for those without
+    a name.
+
+    ``vnets``: the network stacks that are meant, None for the host's where there are no others;
+    with ``jails`` values differ by them.  ``each``: every CPU's copy is a value of its own.
+    """
+
+    elements: tuple[Type | None, ...] = ()
+    vnets: Sequence[Vnet | None] = (None,)
+    jails: bool = False
+    each: bool = False
+
+    @property
+    def jail(self) -> str:
+        """To whom belongs what is no network stack's: to the host, unless only one is meant."""
+        only = self.vnets[0] if len(self.vnets) == 1 else None
+        return only.jail if only else ""
+
+    def inside(self, element: Type | None) -> Frame:
+        """The frame of a list's element."""
+        return replace(self, elements=(*self.elements, element))
+
+    def element(self, around: int) -> Place | None:
+        """The element of the innermost list, or of one around it; None where there is none."""
+        named = [level for level, type_ in enumerate(self.elements) if type_ is not None]
+        if around >= len(named):
+            return None
+        level = named[-1 - around]
+        base = ELEMENT - (len(self.elements) - 1 - level)
+        return Place(self.elements[level], base, 0)

@@ -1,0 +1,178 @@
+"""What are a running FreeBSD's sysctls now?
+
+1. Names, formats and descriptions are asked for once, when a leaf is first seen.  After that a
+   collection asks for the values, and of one leaf in ROUNDS whether the one behind it is still the
+   same: so a new one is found within ROUNDS collections, and one that is gone at once, by ENOENT.
+2. A value's buffer has the size of its type, as a C program's would: the kernel chooses the width of
+   some answers by it (sysctl_handle_bool(), vm.stats).  An array does not fit, which is remembered:
+   then the whole answer is asked for.  What says a struct and is a list is not asked for again.
+3. A value that the kernel refuses is left out, and counted by its errno (source ``sysctl``).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+from kvm_exporter.kvm.abi import Abi
+from kvm_exporter.kvm.live.sysctl import Sysctl as Asking
+from kvm_exporter.kvm.objects.freebsd.refusals import refused
+from kvm_exporter.kvm.objects.freebsd.sysctlkinds import (
+    NAMES,
+    OPAQUE,
+    STRING,
+    TYPE_MASK,
+    Number,
+    Text,
+    number,
+)
+from kvm_exporter.kvm.objects.freebsd.sysctlstructs import Reader, Record, Structs
+from kvm_exporter.kvm.objects.freebsd.sysctlwalk import Mib, Told, Walk, below
+from kvm_exporter.kvm.objects.sysctls import Setting, Sysctl, Value, chosen
+from kvm_exporter.kvm.tally import Tally
+from kvm_exporter.kvm.types.model import Types
+
+ROUNDS = 8
+"""Collections in which every leaf's successor is looked at once (rule 1)."""
+
+SOURCE = "sysctl"
+
+
+class Leaf:
+    """A leaf, and how it is read; ``reader`` None: not at all."""
+
+    __slots__ = ("mib", "reader", "size", "sysctl", "text")
+
+    def __init__(self, mib: Mib, sysctl: Sysctl, reader: Reader | None) -> None:
+        self.mib = mib
+        self.sysctl = sysctl
+        self.reader = reader
+        self.size = reader.size if reader else None
+        self.text = isinstance(reader, Text)
+
+
+class Tree:
+    """The leaves below ``root``, in the order of their numbers; ``round`` counts collections."""
+
+    def __init__(self, root: Mib) -> None:
+        self.root = root
+        self.leaves: list[Leaf] = []
+        self.round = 0
+        self.stale = True
+
+
+class LiveSysctls:
+    """The tree of the kernel that ``asking`` reaches (objects/sysctls.py's Sysctls).
+
+    ``machine`` is its hw.machine_arch; ``types`` are asked for when an opaque sysctl is met that
+    needs them.
+    """
+
+    def __init__(
+        self, asking: Asking, machine: str, abi: Abi, types: Callable[[], Types], tally: Tally
+    ) -> None:
+        self._asking = asking
+        self._abi = abi
+        self._tally = tally
+        self._walk = Walk(asking, abi.order)
+        self._structs = Structs(machine, abi, types)
+        self._trees: dict[str, Tree] = {}
+
+    def read(
+        self, prefixes: Collection[str], without: Collection[str] = (), *, texts: bool = False
+    ) -> Iterator[Setting]:
+        """As Sysctls.read; a tree that is not there has nothing.
+
+        Errors: AccessDenied where the kernel does not let its tree be walked.
+        """
+        seen: set[Mib] = set()
+        for prefix in prefixes:
+            for leaf in self._leaves(prefix):
+                wanted = leaf.reader is not None and (texts or not leaf.text)
+                if not wanted or leaf.mib in seen or chosen(leaf.sysctl.parts, without):
+                    continue
+                seen.add(leaf.mib)
+                value = self._value(prefix, leaf)
+                if value is not None:
+                    yield Setting(leaf.sysctl, value)
+
+    def _leaves(self, prefix: str) -> Sequence[Leaf]:
+        """The leaves of a tree, walked again where it has changed (rule 1)."""
+        try:
+            tree = self._trees.get(prefix) or Tree(self._walk.root(prefix))
+            if tree.stale or self._changed(tree):
+                tree.leaves = list(self._walked(tree))
+                tree.stale = False
+        except OSError as e:
+            self._trees.pop(prefix, None)
+            if e.errno == errno.ENOENT:
+                return ()
+            self._tally.add(SOURCE, e.errno)
+            raise refused(e, f"sysctl {prefix}: its tree") from e
+        self._trees[prefix] = tree
+        return tree.leaves
+
+    def _changed(self, tree: Tree) -> bool:
+        """Whether one of the successors looked at in this round is another than it was."""
+        tree.round += 1
+        known = [tree.root, *(leaf.mib for leaf in tree.leaves if leaf.mib != tree.root), None]
+        for at in range(tree.round % ROUNDS, len(known) - 1, ROUNDS):
+            mib = known[at]
+            found = self._walk.next(mib) if mib else None
+            inside = found if found and below(found, tree.root) else None
+            if inside != known[at + 1]:
+                return True
+        return False
+
+    def _walked(self, tree: Tree) -> Iterator[Leaf]:
+        known = {leaf.mib: leaf for leaf in tree.leaves}
+        before: Told | None = None
+        for mib in self._walk.leaves(tree.root):
+            leaf = known.get(mib)
+            if leaf is None:
+                try:
+                    before = self._walk.told(mib, before)
+                except OSError as e:
+                    if e.errno != errno.ENOENT:  # gone again, or without a format
+                        self._tally.add(SOURCE, e.errno)
+                    continue
+                leaf = self._leaf(before)
+            yield leaf
+
+    def _leaf(self, told: Told) -> Leaf:
+        kind = told.kind & TYPE_MASK
+        sysctl = Sysctl(told.parts, told.labels, NAMES.get(kind, ""), told.format, told.description)
+        return Leaf(told.mib, sysctl, self._reader(kind, sysctl))
+
+    def _reader(self, kind: int, sysctl: Sysctl) -> Reader | None:
+        if kind == STRING:
+            return Text()
+        if kind == OPAQUE:
+            return self._structs.reader(sysctl.name, sysctl.format)
+        return number(kind, sysctl.format, self._abi)
+
+    def _value(self, prefix: str, leaf: Leaf) -> Value | None:
+        """The value now; None for none, and for a leaf that is read in another way from now on."""
+        reader = leaf.reader
+        if reader is None:
+            return None
+        try:
+            raw = self._asking.by_mib(leaf.mib, leaf.size)
+        except OSError as e:
+            return self._failed(prefix, leaf, e)
+        value = reader.value(raw)
+        if value is None and isinstance(reader, Record):
+            leaf.reader = None
+        return value
+
+    def _failed(self, prefix: str, leaf: Leaf, error: OSError) -> Value | None:
+        if error.errno == errno.ENOMEM and leaf.size is not None:
+            leaf.size = None  # rule 2
+            if not isinstance(leaf.reader, Number):
+                leaf.reader = None
+            return self._value(prefix, leaf)
+        if error.errno == errno.ENOENT:
+            self._trees[prefix].stale = True
+        else:
+            self._tally.add(SOURCE, error.errno)
+        return None

@@ -1,0 +1,277 @@
+"""What do the bytes of an opaque sysctl say?  Members by name, through the kernel's own types.
+
+1. The format names the struct: ``S,vmtotal``.  Some formats do not (``I`` for struct tcpstat):
+   those structs go by the sysctl's name.
+2. An answer that has not just the struct's size is a list of them, or something else: it is not
+   taken apart.  What is known to be a list, or to want an argument, is not even asked for.
+3. Pointers are no numbers, and are left out; so are unions, bit-fields, and what a struct has
+   spare.  Integers, floats, truths, and arrays of them are; arrays of char are texts.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple, Protocol
+
+from kvm_exporter.kvm.abi import Abi
+from kvm_exporter.kvm.errors import KvmError, TypeMissing, Unsupported
+from kvm_exporter.kvm.layout import Layout
+from kvm_exporter.kvm.objects.freebsd.layouts import layout
+from kvm_exporter.kvm.objects.freebsd.sysctlkinds import LONGS, Number, text
+from kvm_exporter.kvm.objects.sysctls import Value
+from kvm_exporter.kvm.types.flatten import LARGEST, type_code
+from kvm_exporter.kvm.types.model import (
+    Array,
+    Composite,
+    Enum,
+    Float,
+    Integer,
+    Type,
+    Types,
+    resolve,
+)
+
+Order = Literal["<", ">"]
+
+
+class Counters(NamedTuple):
+    """Statistics that a network stack keeps as counters (VNET_PCPUSTAT_DEFINE, sys/net/vnet.h)."""
+
+    sysctl: str
+    struct: str
+    array: str
+
+
+COUNTERS = (
+    Counters("net.inet.ah.stats", "ahstat", "ahstat"),
+    Counters("net.inet.carp.stats", "carpstats", "carpstats"),
+    Counters("net.inet.esp.stats", "espstat", "espstat"),
+    Counters("net.inet.icmp.stats", "icmpstat", "icmpstat"),
+    Counters("net.inet.ip.mrtstat", "mrtstat", "mrtstat"),
+    Counters("net.inet.ip.stats", "ipstat", "ipstat"),
+    Counters("net.inet.ipcomp.stats", "ipcompstat", "ipcompstat"),
+    Counters("net.inet.ipsec.ipsecstats", "ipsecstat", "ipsec4stat"),
+    Counters("net.inet.pim.stats", "pimstat", "pimstat"),
+    Counters("net.inet.tcp.stats", "tcpstat", "tcpstat"),
+    Counters("net.inet.udp.stats", "udpstat", "udpstat"),
+    Counters("net.inet6.icmp6.stats", "icmp6stat", "icmp6stat"),
+    Counters("net.inet6.ip6.rip6stats", "rip6stat", "rip6stat"),
+    Counters("net.inet6.ip6.stats", "ip6stat", "ip6stat"),
+    Counters("net.inet6.ipsec6.ipsecstats", "ipsecstat", "ipsec6stat"),
+    Counters("net.link.ether.arp.stats", "arpstat", "arpstat"),
+    Counters("net.route.stats", "rtstat", "rtstat"),
+)
+"""Every SYSCTL_VNET_PCPUSTAT of 15.1."""
+
+BY_NAME = {one.sysctl: one.struct for one in COUNTERS} | {
+    "kern.crypto.stats": "cryptostats",
+    "kern.ipc.sfstat": "sfstat",
+    "vfs.cache.nchstats": "nchstats",
+}
+"""Structs that no format tells (rule 1)."""
+
+LISTS = frozenset(
+    (
+        "S,bios_smap_xattr S,devstat S,efi_map_header S,in6_defrouter S,in6_prefix S,kinfo_vmobject "
+        "S,lockf S,proc S,sctplog S,sysctl_netisr_proto S,sysctl_netisr_work "
+        "S,sysctl_netisr_workstream S,tcp_function_info S,treedump S,ucred S,xassoc S,xfile "
+        "S,ximgact_binmisc_entry S,xinpcb S,xktls_session S,xlat S,xtcpcb S,xtty S,xucred S,xunpcb "
+        "S,xvfsconf"
+    ).split()
+)
+"""Formats of lists, however short they may be today, and of what wants an argument (rule 2)."""
+
+SPARE = re.compile(r"_*(\w+_)?(pad|spare|filler|reserved)\d*$")
+MOST_MEMBERS = 4096
+DEEPEST = 8
+"""Members of a struct, and structs in structs: more than any sysctl's has."""
+
+INTEGERS = frozenset("bBhHiIqQ")
+NUMBERS = INTEGERS | set("fd")
+
+
+class Reader(Protocol):
+    """How a value is asked for and read: ``size`` bytes just so; None for all that there is."""
+
+    @property
+    def size(self) -> int | None: ...
+
+    def value(self, raw: bytes) -> Value | None:
+        """None for bytes that say nothing."""
+
+
+class Numbers(NamedTuple):
+    """As many numbers as the answer has."""
+
+    each: Number
+    size: int | None = None
+
+    def value(self, raw: bytes) -> Value | None:
+        """An array, even of one."""
+        found = self.each.value(raw)
+        return (found,) if isinstance(found, int | float) else found
+
+
+class Column(NamedTuple):
+    """A member: ``code`` is the struct module's, without byte order, of ``count`` values."""
+
+    name: str
+    offset: int
+    code: str
+    count: int = 1
+
+
+class Record(NamedTuple):
+    """A struct of ``size`` bytes."""
+
+    order: Order
+    size: int | None
+    columns: tuple[Column, ...]
+
+    def value(self, raw: bytes) -> Value | None:
+        """Its members by name; None for what has another size (rule 2)."""
+        if len(raw) != self.size:
+            return None
+        return {one.name: self._member(raw, one) for one in self.columns}
+
+    def _member(self, raw: bytes, one: Column) -> Value:
+        if one.code == "s":
+            return text(raw[one.offset : one.offset + one.count])
+        several = struct.unpack_from(f"{self.order}{one.count}{one.code}", raw, one.offset)
+        return several[0] if one.count == 1 else several
+
+
+class TimeValue(NamedTuple):
+    """A struct timeval, as seconds."""
+
+    of: Record
+    size: int | None
+
+    def value(self, raw: bytes) -> Value | None:
+        """Seconds, with their fraction."""
+        match self.of.value(raw):
+            case {"tv_sec": int(seconds), "tv_usec": int(micro)}:
+                return seconds + micro / 1e6
+        return None
+
+
+class LoadAverage(NamedTuple):
+    """A struct loadavg: fixed point numbers over 1, 5 and 15 minutes."""
+
+    of: Record
+    size: int | None
+
+    def value(self, raw: bytes) -> Value | None:
+        """The three averages; None where they have no scale."""
+        match self.of.value(raw):
+            case {
+                "ldavg0": int(one),
+                "ldavg1": int(five),
+                "ldavg2": int(last),
+                "fscale": int(unit),
+            }:
+                loads = (one, five, last)
+            case {"ldavg": (int(one), int(five), int(last)), "fscale": int(unit)}:
+                loads = (one, five, last)
+            case _:
+                return None
+        return tuple(load / unit for load in loads) if unit > 0 else None
+
+
+class Structs:
+    """The structs of one kernel's sysctls.
+
+    ``machine`` is its hw.machine_arch, by which struct timeval and a few others are known without
+    type information; ``types`` are asked for the others.
+    """
+
+    def __init__(self, machine: str, abi: Abi, types: Callable[[], Types]) -> None:
+        self._machine = machine
+        self._abi = abi
+        self._types = types
+        self._known: dict[str, Record | None] = {}
+
+    def reader(self, name: str, form: str) -> Reader | None:
+        """How an opaque sysctl is read; None for what cannot be, or should not (rule 2)."""
+        if form in LISTS:
+            return None
+        if form == "S,pagesizes":  # u_long[MAXPAGESIZES] (sys/kern/kern_mib.c)
+            code = LONGS[self._abi.pointer_size]["L"]
+            return Numbers(Number(self._abi.order, code, self._abi.pointer_size, ""))
+        found = self.record(BY_NAME.get(name) or _told(form))
+        if found is None or form not in {"S,timeval", "S,loadavg"}:
+            return found
+        if form == "S,timeval":
+            return TimeValue(found, found.size)
+        return LoadAverage(found, found.size)
+
+    def record(self, name: str) -> Record | None:
+        """A struct by its name, ``timeval``; None for one that nobody knows."""
+        if name not in self._known:
+            self._known[name] = (self._shipped(name) or self._typed(name)) if name else None
+        return self._known[name]
+
+    def _shipped(self, name: str) -> Record | None:
+        try:
+            return _of_layout(layout(name, self._machine))
+        except (TypeMissing, Unsupported):
+            return None
+
+    def _typed(self, name: str) -> Record | None:
+        try:
+            found = resolve(self._types().find(f"struct {name}"))
+            if not isinstance(found, Composite) or not 0 < found.size <= LARGEST:
+                return None
+            columns = tuple(_columns(found, self._abi, "", 0, 0))
+        except KvmError:
+            return None
+        if len(columns) > MOST_MEMBERS or any(_end(one) > found.size for one in columns):
+            return None
+        return Record(self._abi.order, found.size, columns)
+
+
+def _told(form: str) -> str:
+    """``vmtotal`` of ``S,vmtotal`` and of ``S,struct vmtotal``; "" of what names no struct."""
+    letter, _, rest = form.partition(",")
+    return rest.partition(",")[0].removeprefix("struct ").strip() if letter in {"S", "s"} else ""
+
+
+def _of_layout(found: Layout) -> Record:
+    rows = ((name, row) for name, row in found.members.items() if not SPARE.fullmatch(name))
+    columns = (Column(name, row.offset, row.code) for name, row in rows if row.code in INTEGERS)
+    return Record("<" if found.order == "<" else ">", found.size, tuple(columns))
+
+
+def _columns(of: Composite, abi: Abi, path: str, base: int, depth: int) -> Iterator[Column]:
+    """The members that are numbers or texts, those of structs in the struct too (rule 3)."""
+    if of.kind != "struct" or depth > DEEPEST:
+        return
+    for one in of.members[:MOST_MEMBERS]:
+        if one.bit_size is not None or SPARE.fullmatch(one.name):
+            continue
+        declared = resolve(one.type())
+        at = base + one.bit_offset // 8
+        name = ".".join(filter(None, (path, one.name)))
+        if isinstance(declared, Composite):
+            yield from _columns(declared, abi, name, at, depth + 1)
+        else:
+            yield from _column(name, at, declared, abi)
+
+
+def _column(name: str, at: int, declared: Type, abi: Abi) -> Iterator[Column]:
+    element, count = declared, 1
+    if isinstance(declared, Array):
+        element, count = resolve(declared.element()), declared.count
+        if isinstance(element, Integer) and element.kind == "char" and element.size == 1:
+            yield Column(name, at, "s", count)
+            return
+    if isinstance(element, Integer | Float | Enum) and 0 < count <= MOST_MEMBERS:
+        code = type_code(element, abi)
+        if code in NUMBERS:
+            yield Column(name, at, code, count)
+
+
+def _end(one: Column) -> int:
+    return one.offset + one.count * struct.calcsize("<" + one.code)

@@ -1,0 +1,61 @@
+"""What is a sysctl?  A number (or text) that a kernel gives by name, and what it tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+Value = int | float | str | tuple["Value", ...] | Mapping[str, "Value"]
+"""A number, a text, an array, or a struct by its members (dotted where they lie in structs)."""
+
+EVERYTHING = ("",)
+"""The prefix of all names."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sysctl:
+    """What does not change of a sysctl; the same object as long as its kernel has it.
+
+    ``parts`` of its name (``dev``, ``cpu``, ``0``, ``freq``); ``labels``: for each part what it
+    is an instance of (``device_index``), "" for one that is a plain name.  ``kind`` is the C type
+    of one value, ``string`` or ``opaque``, "" where the kernel does not tell; ``format`` and
+    ``description`` are the kernel's own words (sysctl(9)).
+    """
+
+    parts: tuple[str, ...]
+    labels: tuple[str, ...]
+    kind: str = ""
+    format: str = ""
+    description: str = ""
+
+    @property
+    def name(self) -> str:
+        """As sysctl(8) spells it."""
+        return ".".join(self.parts)
+
+
+class Setting(NamedTuple):
+    """A sysctl and its value at one instant.
+
+    Temperatures are degrees Celsius, a struct timeval is seconds, a struct loadavg its three
+    averages.
+    """
+
+    sysctl: Sysctl
+    value: Value
+
+
+class Sysctls(Protocol):
+    """The sysctls of one kernel."""
+
+    def read(
+        self, prefixes: Collection[str], without: Collection[str] = (), *, texts: bool = False
+    ) -> Iterator[Setting]:
+        """Those whose name is one of ``prefixes`` or begins with one and a dot, but for those
+        ``without``, that have a value now; strings only with ``texts``.  KvmError."""
+
+
+def chosen(parts: tuple[str, ...], prefixes: Collection[str]) -> bool:
+    """Whether a name is one of these, or lies below one."""
+    return any(not one or parts[: one.count(".") + 1] == tuple(one.split(".")) for one in prefixes)

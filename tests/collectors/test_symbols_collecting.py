@@ -1,0 +1,195 @@
+"""Are modules of symbols collected each for itself, and what is missing told?"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from fakes.counting import opened
+from forge.counting import PAGE, Counting
+
+from kvm_exporter.collectors.symbols import COLLECTOR, files
+from kvm_exporter.collectors.symbols.collecting import Symbols
+from kvm_exporter.collectors.symbols.files import SymbolsOptions
+from kvm_exporter.kvm import AccessDenied, KvmError
+from kvm_exporter.kvm.objects.freebsd.copies import FreeBSDCopies
+from kvm_exporter.snapshot import check
+from kvm_exporter.typed_yaml.option import File
+
+GOOD = """
+metrics:
+  - {name: packets_total, symbol: packets, help: Packets.}
+  - {name: packets_by_cpu_total, symbol: packets, cpu: each}
+  - {name: nothing, symbol: pakets}
+  - {name: about_info, labels: {word: "=a"}}
+lists:
+  - each: devices
+    labels: {name: d_name}
+    metrics: [{name: device_bytes, symbol: d_size, unit: bytes}]
+"""
+OTHER = """
+kernel: FreeBSD
+metrics:
+  - {name: packets_total, symbol: "packets * 2"}
+  - {name: doubled, symbol: "packets * 2"}
+"""
+
+
+@pytest.fixture
+def kernel():
+    """A kernel with a counter and a list."""
+    kernel = Counting("amd64", cpus=(0, 3))
+    kernel.declare("struct device { char d_name[8]; u_long d_size; SLIST_ENTRY(device) d_link; };")
+    kernel.declare("SLIST_HEAD(devices, device);")
+    kernel.variable("counter_u64_t packets", kernel.counter([10, 20]))
+    devices = [
+        kernel.new("struct device", d_name=b"a", d_size=5),
+        kernel.new("struct device", d_name=b"b", d_size=7),
+    ]
+    kernel.link_list("SLIST", kernel.variable("struct devices devices"), devices, "d_link")
+    return kernel
+
+
+def as_kvm(kernel, name="freebsd"):
+    """The forged kernel as the collector is given one."""
+    target = opened(kernel)
+    return SimpleNamespace(
+        target=target, copies=FreeBSDCopies(target, PAGE), system=SimpleNamespace(name=name)
+    )
+
+
+def module(tmp_path, text, name="module"):
+    """A module from its text."""
+    path = tmp_path / f"{name}.yml"
+    path.write_text(text, encoding="utf-8")
+    return File(name, files.load(path))
+
+
+def collected(symbols, kvm):
+    """The families of a collection that have samples, as dicts of samples."""
+    families = list(symbols.collect(kvm))
+    for family in families:
+        check(family)
+    return {family.metric.name: dict(family.samples) for family in families if family.samples}
+
+
+def test_a_module_gives_its_metrics(kernel, tmp_path):
+    """Numbers, copies, lists and infos come out under their names, with their labels."""
+    found = collected(Symbols(SymbolsOptions((module(tmp_path, GOOD),))), as_kvm(kernel))
+    own = {name: samples for name, samples in found.items() if name.startswith("kvm_symbol_")}
+    assert own == {
+        "kvm_symbol_packets_total": {(): 30},
+        "kvm_symbol_packets_by_cpu_total": {("0",): 10, ("3",): 20},
+        "kvm_symbol_about_info": {("a",): 1},
+        "kvm_symbol_device_bytes": {("a",): 5, ("b",): 7},
+    }
+
+
+def test_what_is_missing_is_told(kernel, tmp_path):
+    """A metric that the kernel cannot have has a reason, with a name that is spelled nearly so."""
+    found = collected(Symbols(SymbolsOptions((module(tmp_path, GOOD),))), as_kvm(kernel))
+    [(of_module, metric, reason)] = found["kvm_symbols_missing"]
+    assert (of_module, metric) == ("module", "nothing")
+    assert "pakets" in reason
+    assert "packets" in reason.replace("pakets", "")
+    assert found["kvm_symbols_module_success"] == {("module",): 1}
+    assert found["kvm_symbols_compilations_total"] == {("module",): 1}
+    assert found["kvm_symbols_read_bytes_total"]["module",] > 0
+
+
+def test_it_is_compiled_once(kernel, tmp_path):
+    """Later collections of a kernel use the first one's plan; another handle gets its own."""
+    symbols, kvm = Symbols(SymbolsOptions((module(tmp_path, GOOD),))), as_kvm(kernel)
+    first, second = collected(symbols, kvm), collected(symbols, kvm)
+    assert second["kvm_symbol_packets_total"] == first["kvm_symbol_packets_total"]
+    assert second["kvm_symbols_compilations_total"] == {("module",): 1}
+    third = collected(symbols, as_kvm(kernel))
+    assert third["kvm_symbols_compilations_total"] == {("module",): 2}
+
+
+def test_a_name_has_one_owner(kernel, tmp_path, caplog):
+    """Of two modules with a metric of one name the first gives it, and a warning tells."""
+    modules = (module(tmp_path, GOOD, "first"), module(tmp_path, OTHER, "second"))
+    found = collected(Symbols(SymbolsOptions(modules)), as_kvm(kernel))
+    assert found["kvm_symbol_packets_total"] == {(): 30}
+    assert found["kvm_symbol_doubled"] == {(): 60}
+    assert "module second: module first has packets_total already" in caplog.text
+
+
+def test_another_kernel_s_module_is_left_out(kernel, tmp_path):
+    """A module for FreeBSD asks nothing of Linux, and is in no account."""
+    symbols = Symbols(SymbolsOptions((module(tmp_path, OTHER),)))
+    assert collected(symbols, as_kvm(kernel, "linux")) == {}
+
+
+def test_a_module_that_needs_a_variable(kernel, tmp_path):
+    """Without the variable that it needs a module is missing as a whole, told once."""
+    absent = module(tmp_path, f"needs: pf_status\n{OTHER}", "absent")
+    there = module(tmp_path, f"needs: packets\n{GOOD}", "there")
+    found = collected(Symbols(SymbolsOptions((absent, there))), as_kvm(kernel))
+    missing = {of: (name, reason) for of, name, reason in found["kvm_symbols_missing"]}
+    assert missing["absent"] == ("*", "this kernel has no pf_status")
+    assert missing["there"][0] == "nothing"
+    assert "kvm_symbol_doubled" not in found
+    assert found["kvm_symbol_device_bytes"] == {("a",): 5, ("b",): 7}
+
+
+def test_metrics_of_the_configuration_itself(kernel, tmp_path):
+    """What stands beside ``modules`` is the module ``own``."""
+    path = tmp_path / "own.yml"
+    path.write_text(GOOD, encoding="utf-8")
+    content = files.load(path)
+    options = SymbolsOptions((), metrics=content.metrics, lists=content.lists)
+    found = collected(Symbols(options), as_kvm(kernel))
+    assert found["kvm_symbol_packets_total"] == {(): 30}
+    assert found["kvm_symbols_module_success"] == {("own",): 1}
+
+
+def test_a_budget_that_is_exceeded_is_counted(kernel, tmp_path):
+    """What is over the budget is missing, and counted by what it exceeded."""
+    short = module(tmp_path, f"budget: {{elements: 1}}\n{GOOD}")
+    symbols, kvm = Symbols(SymbolsOptions((short,))), as_kvm(kernel)
+    collected(symbols, kvm)
+    found = collected(symbols, kvm)
+    assert found["kvm_symbols_budget_exceeded_total"]["module", "elements"] == 2
+    assert found["kvm_symbols_budget_exceeded_total"]["module", "bytes"] == 0
+    assert found["kvm_symbol_packets_total"] == {(): 30}
+
+
+def test_time_is_a_budget(kernel, tmp_path):
+    """A collection that takes longer than it may ends, and says so."""
+    ticks = iter(range(10**9))
+    slow = module(tmp_path, f"budget: {{time: 1ms}}\n{GOOD}")
+    found = collected(Symbols(SymbolsOptions((slow,)), lambda: next(ticks)), as_kvm(kernel))
+    assert found["kvm_symbols_budget_exceeded_total"]["module", "time"] == 1
+    assert found["kvm_symbols_module_duration_seconds"]["module",] >= 1
+
+
+def test_no_memory_no_collection(kernel, tmp_path):
+    """Where not one module can be collected, the collector fails with the reason."""
+
+    class Refused:
+        system = SimpleNamespace(name="freebsd")
+
+        @property
+        def target(self):
+            raise AccessDenied("/dev/kmem: Permission denied")
+
+        copies = target
+
+    symbols = Symbols(SymbolsOptions((module(tmp_path, GOOD),)))
+    with pytest.raises(KvmError, match="/dev/kmem"):
+        symbols.collect(Refused())
+
+
+def test_all_that_are_shipped_for_the_kernel(kernel):
+    """Without ``modules`` those that come with the exporter are collected, of this kernel only."""
+    found = collected(Symbols(SymbolsOptions()), as_kvm(kernel))
+    of = {name for (name,) in found["kvm_symbols_module_success"]}
+    assert of == {name for name in files.shipped() if name.startswith("freebsd-")}
+    assert set(found["kvm_symbols_module_success"].values()) == {1}
+
+
+def test_it_is_off_by_default():
+    """Reading kernel memory is asked for, not assumed."""
+    assert not COLLECTOR.enabled

@@ -1,0 +1,507 @@
+"""Are a list's elements found, each once, and the numbers of each told under its labels?
+
+Forged kernels of both word sizes and byte orders, with every kind of list that FreeBSD has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from fakes.asking import PLENTY, Asked, ask, values
+from forge.counting import LISTS, MACHINES, RB_ENTRIES, RB_HEAD, Counting
+from forge.world import Thing
+
+from kvm_exporter.kvm.expressions.budgets import Budget
+from kvm_exporter.kvm.expressions.wanted import List, Metric, Step
+
+ELEMENT = """
+struct sub {{ int s_size; struct sub *s_next; }};
+struct node {{
+    int n_id; {entry} n_link; u_int n_used; char n_name[8]; struct node *n_peer;
+    counter_u64_t n_count; struct sub *n_subs; u_int n_flags:4; u_int n_left:12;
+}};
+{head}
+"""
+
+
+@pytest.fixture(params=MACHINES)
+def machine(request: pytest.FixtureRequest) -> str:
+    """Each machine's name."""
+    return request.param
+
+
+def kernel_of(machine: str, kind: str = "TAILQ", jails: dict[str, int] | None = None) -> Counting:
+    """A kernel whose struct node can be in lists of that kind."""
+    kernel = Counting(machine, jails=jails)
+    if kind in LISTS:
+        entry, head = LISTS[kind].entry("node"), LISTS[kind].head("nodes", "node")
+    else:
+        entry, head = RB_ENTRIES[kind].format("node"), RB_HEAD.format("nodes", "node")
+    kernel.declare(ELEMENT.format(entry=entry, head=head))
+    return kernel
+
+
+def nodes(kernel: Counting, numbers: Sequence[int]) -> list[Thing]:
+    """Elements by their n_id, each with 10 times as much used."""
+    return [
+        kernel.new("struct node", n_id=at, n_used=10 * at, n_name=f"n{at}".encode())
+        for at in numbers
+    ]
+
+
+def listed(
+    kernel: Counting, numbers: Sequence[int], kind: str = "TAILQ", name: str = "all_nodes"
+) -> list[Thing]:
+    """A list of elements in a variable."""
+    found = nodes(kernel, numbers)
+    head = kernel.variable(f"struct nodes {name}")
+    if kind in LISTS:
+        kernel.link_list(kind, head, found, "n_link")
+    else:
+        kernel.link_tree(head, found, "n_link")
+    return found
+
+
+USED = Metric("used", ("n_used",))
+IDS = {"id": "n_id"}
+
+
+def asked(kernel: Counting, of: str = "all_nodes", **how: object) -> Asked:
+    """The used of each element, by its id."""
+    step = Step((of,), str(how.pop("via", "")), str(how.pop("element", "")))
+    options = {"labels": IDS, **how}
+    budget = options.pop("budget", PLENTY)
+    memory = options.pop("memory", None)
+    metrics = options.pop("metrics", (USED,))
+    one = List("nodes", (step,), metrics, **options)
+    return ask(kernel, lists=[one], budget=budget, memory=memory)
+
+
+def by_id(numbers: Sequence[int]) -> dict[object, int]:
+    """What ``asked`` gives of these elements."""
+    return {(("id", str(at)),): 10 * at for at in numbers}
+
+
+# the kinds of lists
+
+
+@pytest.mark.parametrize("kind", [*LISTS, *RB_ENTRIES])
+def test_each_kind_of_list(machine: str, kind: str) -> None:
+    """By the head's type alone: the only member that fits links the elements."""
+    kernel = kernel_of(machine, kind)
+    listed(kernel, range(1, 12), kind)
+    found = asked(kernel)
+    assert not found.missing
+    assert found["used"] == by_id(range(1, 12))
+    assert found.collected.torn == 0
+    assert found.collected.unreadable == 0
+
+
+@pytest.mark.parametrize("kind", [*LISTS, *RB_ENTRIES])
+def test_an_empty_list_has_no_series(machine: str, kind: str) -> None:
+    """And is no failure."""
+    kernel = kernel_of(machine, kind)
+    listed(kernel, [], kind)
+    found = asked(kernel)
+    assert not found.missing
+    assert found["used"] == {}
+    assert found.collected.torn == found.collected.unreadable == 0
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_an_element_may_be_in_two_lists(kind: str) -> None:
+    """Then ``via`` says which; without it the reason names both."""
+    kernel = Counting("amd64")
+    entry, head = LISTS[kind].entry("node"), LISTS[kind].head("nodes", "node")
+    kernel.declare(
+        f"struct node {{ int n_id; {entry} n_one; u_int n_used; {entry} n_two; }}; {head}"
+    )
+    things = [kernel.new("struct node", n_id=at, n_used=10 * at) for at in range(6)]
+    one = kernel.variable("struct nodes ones")
+    two = kernel.variable("struct nodes twos")
+    kernel.link_list(kind, one, things, "n_one")
+    kernel.link_list(kind, two, things[::2], "n_two")
+    assert asked(kernel, "ones", via="n_one")["used"] == by_id(range(6))
+    assert asked(kernel, "twos", via="n_two")["used"] == by_id([0, 2, 4])
+    reason = asked(kernel, "twos").missing["nodes"]
+    assert "n_one" in reason
+    assert "n_two" in reason
+
+
+def test_a_head_may_be_anywhere(machine: str) -> None:
+    """In a struct, behind a pointer, without a name of its own, by its address."""
+    kernel = kernel_of(machine)
+    kernel.declare(
+        "struct pool { int p_x; struct nodes p_nodes; "
+        "struct { struct node *tqh_first; struct node **tqh_last; } p_more; };"
+    )
+    pool = kernel.variable("struct pool pool")
+    kernel.variable("struct pool *pools", pool)
+    found = nodes(kernel, [1, 2, 3])
+    for member, elements in (("p_nodes", found[:2]), ("p_more", found[2:])):
+        head = Thing(kernel.world, "struct nodes", pool.at(member))
+        kernel.link_list("TAILQ", head, elements, "n_link")
+    for of in ("pool.p_nodes", "pools->p_nodes", "(*pools).p_nodes", "*&pool.p_nodes"):
+        assert asked(kernel, of)["used"] == by_id([1, 2])
+    assert asked(kernel, "pool.p_more")["used"] == by_id([3])
+
+
+def test_a_head_of_another_type(machine: str) -> None:
+    """``element`` says what the elements are, whatever the head's type says."""
+    kernel = kernel_of(machine)
+    kernel.declare(
+        "struct big { long b_x; struct node b_node; };"
+        "struct fakes { struct other *tqh_first; struct other **tqh_last; };"
+    )
+    found = nodes(kernel, [4, 5])
+    head = kernel.variable("struct fakes fakes")
+    kernel.link_list("TAILQ", Thing(kernel.world, "struct nodes", head.address), found, "n_link")
+    assert asked(kernel, "fakes", element="struct node")["used"] == by_id([4, 5])
+
+
+def test_a_chain_of_plain_pointers(machine: str) -> None:
+    """A pointer to the first, in each a pointer to the next."""
+    kernel = kernel_of(machine)
+    subs = [kernel.new("struct sub", s_size=at) for at in (3, 2, 1)]
+    for one, other in zip(subs, [*subs[1:], None], strict=True):
+        one.put("s_next", other)
+    kernel.variable("struct sub *subs", subs[0])
+    kernel.variable("struct sub *none", None)
+    metric = (Metric("size", ("s_size",)),)
+    found = asked(kernel, "subs", via="s_next", labels={"at": "s_size"}, metrics=metric)
+    assert found["size"] == {(("at", str(at)),): at for at in (3, 2, 1)}
+    assert (
+        asked(kernel, "none", via="s_next", labels={"at": "s_size"}, metrics=metric)["size"] == {}
+    )
+
+
+def test_arrays_of_structs_and_of_pointers(machine: str) -> None:
+    """All, a part, those of the CPUs; null pointers are no elements."""
+    kernel = kernel_of(machine)
+    rows = [{"n_id": at, "n_used": 10 * at} for at in range(6)]
+    kernel.variable("struct node table[6]", rows)
+    things = nodes(kernel, range(6))
+    kernel.variable("struct node *pointers[6]", [*things[:2], None, *things[3:]])
+    kernel.variable("struct node *start", kernel.array("struct node", rows)[0])
+    kernel.variable("int count", 4)
+    expected = {
+        "table[*]": range(6),
+        "table[2:4]": (2, 3),
+        "table[cpu]": (0, 2, 5),
+        "table[0:count]": range(4),
+        "pointers[*]": (0, 1, 3, 4, 5),
+        "pointers[cpu]": (0, 5),
+        "pointers[1:4]": (1, 3),
+        "start[0:count]": range(4),
+        "(*pointers[3:5])": (3, 4),
+    }
+    del expected["(*pointers[3:5])"]
+    for of, numbers in expected.items():
+        assert asked(kernel, of)["used"] == by_id(numbers), of
+
+
+# what is told of elements
+
+
+def test_everything_that_an_element_has(machine: str) -> None:
+    """Members, texts, counters, bit-fields, what it points at, symbols beside them, itself."""
+    kernel = kernel_of(machine)
+    found = listed(kernel, [1, 2, 3])
+    kernel.variable("int scale", 4096)
+    kernel.variable("u_int n_left", 99)
+    for thing, peer in zip(found, [*found[1:], None], strict=True):
+        at = thing.get("n_id")
+        thing.put("n_peer", peer).put("n_count", kernel.counter([at, at, 2**64 - 1]))
+        whole = kernel.c.pack("struct node", {"n_flags": at, "n_left": 1000 + at})
+        place = kernel.c.place("struct node", "n_flags").offset // 4 * 4
+        kernel.world.write(thing.address + place, whole[place : place + 4])
+    metrics = [
+        Metric("scaled", ("n_used * scale",)),
+        Metric("peer", ("n_peer->n_id",)),
+        Metric("count", ("n_count",)),
+        Metric("flags", ("n_flags",)),
+        Metric("left", ("n_left",)),  # the member, not the symbol
+        Metric("it", ("it.n_used",)),
+        Metric("size", ("sizeof(it)",)),
+        Metric("back", ("n_peer->n_link.tqe_next->n_id",)),
+    ]
+    answer = asked(kernel, metrics=metrics, labels={"name": "n_name"})
+    assert not answer.missing
+
+    def by_name(numbers: Sequence[int]) -> dict[object, int]:
+        return {(("name", f"n{at}"),): one for at, one in enumerate(numbers, 1)}
+
+    assert answer["scaled"] == by_name([40960, 81920, 122880])
+    assert answer["peer"] == by_name([2, 3])
+    assert answer["count"] == by_name([1, 3, 5])
+    assert answer["flags"] == by_name([1, 2, 3])
+    assert answer["left"] == by_name([1001, 1002, 1003])
+    assert answer["it"] == by_name([10, 20, 30])
+    assert answer["size"] == by_name([kernel.c.size("struct node")] * 3)
+    assert answer["back"] == by_name([3])
+
+
+def test_elements_that_do_not_count(machine: str) -> None:
+    """``where`` is 0, or cannot be read."""
+    kernel = kernel_of(machine)
+    found = listed(kernel, [1, 2, 3, 4])
+    found[0].put("n_peer", found[2])
+    found[2].put("n_peer", 0x10)
+    found[3].put("n_peer", found[3])
+    assert asked(kernel, where="n_id > 2")["used"] == by_id([3, 4])
+    assert asked(kernel, where="n_id % 2 == 0 && n_used != 20")["used"] == by_id([4])
+    assert asked(kernel, where="n_peer->n_id >= 3")["used"] == by_id([1, 4])
+    assert asked(kernel, where="n_peer")["used"] == by_id([1, 3, 4])
+
+
+def test_the_same_labels_are_one_series(machine: str) -> None:
+    """Their numbers are added up."""
+    kernel = kernel_of(machine)
+    listed(kernel, [1, 2, 3, 4])
+    assert asked(kernel, labels={"odd": "n_id % 2"})["used"] == {
+        (("odd", "1"),): 40,
+        (("odd", "0"),): 60,
+    }
+    assert asked(kernel, labels={})["used"] == {(): 100}
+
+
+def test_an_info_of_each_element_is_1(machine: str) -> None:
+    """Also where two elements have the same labels."""
+    kernel = kernel_of(machine)
+    listed(kernel, [1, 2, 3])
+    metrics = [Metric("n", (), {"name": "n_name"}), Metric("o", (), {"odd": "n_id % 2"})]
+    found = asked(kernel, metrics=metrics, labels={})
+    assert found["n"] == {(("name", f"n{at}"),): 1 for at in (1, 2, 3)}
+    assert found["o"] == {(("odd", "1"),): 1, (("odd", "0"),): 1}
+
+
+def test_one_bad_metric_costs_only_itself(machine: str) -> None:
+    """The list's others stay; a list whose head is not there is missing by its own name."""
+    kernel = kernel_of(machine)
+    listed(kernel, [1, 2])
+    metrics = (USED, Metric("bad", ("n_nosuch",)), Metric("worse", ("n_link",)))
+    found = asked(kernel, metrics=metrics)
+    assert set(found.missing) == {"bad", "worse"}
+    assert "n_nosuch" in found.missing["bad"]
+    assert found["used"] == by_id([1, 2])
+    absent = asked(kernel, "nosuch", metrics=metrics)
+    assert "nosuch" in absent.missing["nodes"]
+    assert absent["used"] == {}
+
+
+@pytest.mark.parametrize("how", [{"where": "n_nosuch"}, {"labels": {"x": "n_nosuch"}}])
+def test_a_list_that_cannot_be_told_apart_is_missing(how: dict[str, object]) -> None:
+    """Its condition or its labels mean nothing here: no elements, rather than all of them."""
+    kernel = kernel_of("amd64")
+    listed(kernel, [1, 2])
+    found = asked(kernel, **how)
+    assert any("n_nosuch" in reason for reason in found.missing.values())
+    assert found["used"] == {}
+
+
+def test_alternatives_of_heads(machine: str) -> None:
+    """The first that this kernel has."""
+    kernel = kernel_of(machine)
+    listed(kernel, [1, 2])
+    one = List("nodes", (Step(("newest", "all_nodes")),), (USED,), IDS)
+    assert ask(kernel, lists=[one])["used"] == by_id([1, 2])
+
+
+def test_lists_of_each_network_stack() -> None:
+    """The host's, a jail's, or all by their jails."""
+    kernel = kernel_of("powerpc64", jails={"web": 3})
+    heads = kernel.vnet("struct nodes mine", {})
+    for jail, numbers in (("", [1, 2]), ("web", [2, 3])):
+        kernel.link_list("TAILQ", heads[jail], nodes(kernel, numbers), "n_link")
+    assert asked(kernel, "mine")["used"] == by_id([1, 2])
+    assert asked(kernel, "mine", vnet="web")["used"] == by_id([2, 3])
+    everyones = asked(kernel, "mine", vnet="all")["used"]
+    assert {tuple(value for _, value in key): one for key, one in everyones.items()} == {
+        ("1", ""): 10,
+        ("2", ""): 20,
+        ("2", "web"): 20,
+        ("3", "web"): 30,
+    }
+
+
+def test_per_cpu_parts_of_an_element(machine: str) -> None:
+    """``[cpu]`` in each element, summed or each."""
+    kernel = Counting(machine)
+    kernel.declare(
+        "struct cache { u_int c_allocs; };"
+        + LISTS["LIST"].head("zones", "zone")
+        + f"struct zone {{ int z_id; {LISTS['LIST'].entry('zone')} z_link;"
+        + "struct cache z_cpu[6]; };"
+    )
+    rows = {1: [1, 0, 2, 0, 0, 3], 2: [10, 9, 20, 9, 9, 30]}
+    zones = [
+        kernel.new("struct zone", z_id=at, z_cpu=[{"c_allocs": one} for one in row])
+        for at, row in rows.items()
+    ]
+    kernel.link_list("LIST", kernel.variable("struct zones zones"), zones, "z_link")
+    metrics = [
+        Metric("all", ("z_cpu[cpu].c_allocs",)),
+        Metric("each", ("z_cpu[cpu].c_allocs",), cpu="each"),
+    ]
+    found = asked(kernel, "zones", metrics=metrics, labels={"id": "z_id"})
+    assert found["all"] == {(("id", "1"),): 6, (("id", "2"),): 60}
+    assert found["each"] == {
+        (("id", str(at)), ("cpu", str(cpu))): row[cpu]
+        for at, row in rows.items()
+        for cpu in (0, 2, 5)
+    }
+
+
+# lists in lists
+
+
+def nested(kernel: Counting) -> None:
+    """Three elements, with none, one and two plainly chained subs."""
+    for thing, sizes in zip(listed(kernel, [1, 2, 3]), [[], [7], [8, 9]], strict=True):
+        subs = [kernel.new("struct sub", s_size=size) for size in sizes]
+        for one, other in zip(subs, [*subs[1:], None], strict=False):
+            one.put("s_next", other)
+        thing.put("n_subs", subs[0] if subs else None)
+
+
+def test_lists_in_lists(machine: str) -> None:
+    """The element around is ``outer``; its members can be asked for under that name."""
+    kernel = kernel_of(machine)
+    nested(kernel)
+    steps = (Step(("all_nodes",)), Step(("n_subs",), "s_next"))
+    metrics = (Metric("size", ("s_size",)), Metric("both", ("s_size * 100 + outer.n_id",)))
+    one = List("subs", steps, metrics, {"name": "outer.n_name", "size": "it.s_size"})
+    found = ask(kernel, lists=[one])
+    assert not found.missing
+    assert found["size"] == {
+        (("name", "n2"), ("size", "7")): 7,
+        (("name", "n3"), ("size", "8")): 8,
+        (("name", "n3"), ("size", "9")): 9,
+    }
+    assert sorted(found["both"].values()) == [702, 803, 903]
+
+
+def test_a_hash_table(machine: str) -> None:
+    """An array of heads, as long as a variable says; each is a list of its own."""
+    kernel = kernel_of(machine, "LIST")
+    heads = kernel.array("struct nodes", [{}, {}, {}, {}, {}])
+    for at, head in enumerate(heads):
+        numbers = range(at * 10, at * 10 + at)
+        kernel.link_list("LIST", head, nodes(kernel, numbers), "n_link")
+    kernel.variable("struct nodes *table", heads[0])
+    kernel.variable("u_long mask", 3)
+    found = ask(kernel, lists=[List("nodes", (Step(("table[0:mask + 1]",)),), (USED,), IDS)])
+    assert not found.missing
+    assert found["used"] == by_id([10, 20, 21, 30, 31, 32])
+
+
+def test_the_number_of_elements(machine: str) -> None:
+    """A constant in each element, added up."""
+    kernel = kernel_of(machine)
+    nested(kernel)
+    steps = (Step(("all_nodes",)), Step(("n_subs",), "s_next"))
+    found = ask(
+        kernel,
+        lists=[
+            List("nodes", (Step(("all_nodes",)),), (Metric("nodes", ("1",)),)),
+            List("subs", steps, (Metric("subs", ("1",)),), {"name": "outer.n_name"}),
+        ],
+    )
+    assert found["nodes"] == {(): 3}
+    assert found["subs"] == {(("name", "n2"),): 1, (("name", "n3"),): 2}
+
+
+# damage
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_a_circle_ends(machine: str, kind: str) -> None:
+    """No element counts twice, whatever it is linked to."""
+    kernel = kernel_of(machine, kind)
+    found = listed(kernel, [1, 2, 3, 4], kind)
+    found[3].put(f"n_link.{LISTS[kind].after}", found[1])
+    answer = asked(kernel)
+    assert answer["used"] == by_id([1, 2, 3, 4])
+    assert answer.collected.elements <= 8
+    assert answer.collected.torn > 0
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_a_list_ends_where_memory_does(machine: str, kind: str) -> None:
+    """What came before it stays; what could not be read is counted."""
+    kernel = kernel_of(machine, kind)
+    found = listed(kernel, [1, 2, 3, 4], kind)
+    found[1].put(f"n_link.{LISTS[kind].after}", 0x18)
+    answer = asked(kernel)
+    assert answer["used"] == by_id([1, 2])
+    assert answer.collected.torn + answer.collected.unreadable > 0
+
+
+@pytest.mark.parametrize("kind", [kind for kind, names in LISTS.items() if names.before])
+def test_an_element_that_was_moved_meanwhile_is_torn(machine: str, kind: str) -> None:
+    """It does not lead back to where we came from: it, and what is behind it, is another list's."""
+    kernel = kernel_of(machine, kind)
+    found = listed(kernel, [1, 2, 3, 4], kind)
+    other = kernel.variable("struct nodes others")
+    kernel.link_list(kind, other, [found[2], found[3]], "n_link")
+    found[1].put(f"n_link.{LISTS[kind].after}", found[2])
+    answer = asked(kernel)
+    assert answer["used"] == by_id([1, 2])
+    assert answer.collected.torn > 0
+
+
+@pytest.mark.parametrize("kind", RB_ENTRIES)
+def test_damaged_trees_end(machine: str, kind: str) -> None:
+    """A circle, an element twice, a branch to nowhere."""
+    side = "rbe_link[{}]" if kind == "since 13" else "rbe_{}"
+    left, right = (side.format(one) for one in ((1, 2) if "[" in side else ("left", "right")))
+    kernel = kernel_of(machine, kind)
+    found = listed(kernel, range(7), kind)
+    found[0].put(f"n_link.{left}", found[3])  # a circle: 3 is the root
+    found[6].put(f"n_link.{right}", 0x20)
+    answer = asked(kernel)
+    assert answer["used"] == by_id(range(7))
+    assert answer.collected.torn + answer.collected.unreadable > 0
+
+
+@pytest.mark.parametrize("kind", RB_ENTRIES)
+def test_a_tree_may_be_as_deep_as_it_has_elements(kind: str) -> None:
+    """Damaged, or not balanced yet: no RecursionError."""
+    kernel = kernel_of("amd64", kind)
+    right = "rbe_link[2]" if kind == "since 13" else "rbe_right"
+    found = nodes(kernel, range(3000))
+    for one, other in zip(found, [*found[1:], None], strict=True):
+        one.put(f"n_link.{right}", other)
+    kernel.variable("struct nodes all_nodes", {"rbh_root": found[0]})
+    assert asked(kernel)["used"] == by_id(range(3000))
+
+
+# budgets
+
+
+def test_budgets_bound_what_is_read() -> None:
+    """Of elements, bytes and time: what was collected until then stays, and it is said."""
+    kernel = kernel_of("amd64")
+    listed(kernel, range(1, 201))
+    everything = asked(kernel)
+    assert everything.collected.stopped == ""
+    assert everything.collected.elements == 200
+    few = asked(kernel, budget=Budget(1 << 24, 50, lambda: False))
+    assert few.collected.stopped == "elements"
+    assert few.collected.elements <= 50
+    assert len(few["used"]) <= 50
+    small = asked(kernel, budget=Budget(1000, 1 << 17, lambda: False))
+    assert small.collected.stopped == "bytes"
+    assert small.collected.bytes <= 1000
+    late = asked(kernel, budget=Budget(1 << 24, 1 << 17, lambda: True))
+    assert late.collected.stopped == "time"
+    assert len(late["used"]) < 200
+
+
+def test_no_budget_is_needed_for_numbers_that_are_not_there() -> None:
+    """A list of nothing, and expressions of nothing but constants."""
+    kernel = kernel_of("amd64")
+    listed(kernel, [])
+    none = Budget(0, 0, lambda: False)
+    assert values(kernel, ["5"], budget=none) == {"5": 5}
