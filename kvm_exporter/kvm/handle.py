@@ -16,6 +16,7 @@ from kvm_exporter.kvm.objects.opened import Opened
 if TYPE_CHECKING:
     from kvm_exporter.kvm.formats.pages import Page
     from kvm_exporter.kvm.objects.copies import Copies
+    from kvm_exporter.kvm.objects.sysctls import Setting, Sysctls
     from kvm_exporter.kvm.target import Target
 
 LIVE_CORES = (None, "/dev/mem", "/dev/kmem", "/dev/null", "/proc/kcore")
@@ -37,6 +38,7 @@ class Kvm:
         self._target = opened.target
         self._find_target = opened.find_target
         self._copies: Copies | None = None
+        self._sysctls: Sysctls | None = None
         self._close = opened.close
 
     def __enter__(self) -> Self:
@@ -176,6 +178,22 @@ class Kvm:
     def open_files(self, pid: int | None = None) -> Iterator[model.OpenFile]:
         """Open descriptors of one process or of all (kvm_getfiles of older releases)."""
         return self.system.open_files(pid)
+
+    def sysctls(
+        self,
+        prefixes: Collection[str] = ("",),
+        without: Collection[str] = (),
+        *,
+        texts: bool = False,
+    ) -> Iterator[Setting]:
+        """Sysctls whose name is one of ``prefixes`` or lies below one (``vm.stats``; "": all).
+
+        Those ``without`` are left out, and so are what has no value and, but for ``texts``,
+        strings.  Names and formats are remembered: the second time costs a fraction.
+        """
+        if self._sysctls is None:
+            self._sysctls = self.system.sysctls(lambda: self.target)
+        return self._sysctls.read(prefixes, without, texts=texts)
 
     def nlist(self, names: Sequence[str]) -> list[Symbol | None]:
         """Symbols by name, None for a missing one (kvm_nlist(3)); one leading ``_`` is ignored."""

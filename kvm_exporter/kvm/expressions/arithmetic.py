@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions import kinds
+from kvm_exporter.kvm.expressions.folds import is_counter
 from kvm_exporter.kvm.expressions.kernel import Kernel
 from kvm_exporter.kvm.expressions.operands import Number, Operand, Place, Reference
 from kvm_exporter.kvm.expressions.places import pointer_read
@@ -42,7 +43,7 @@ def is_pointer(operand: Operand) -> bool:
     """Whether it is an address, which is no number."""
     if isinstance(operand, Reference):
         return True
-    if not isinstance(operand, Place) or operand.type is None or operand.counters is not None:
+    if not isinstance(operand, Place) or operand.type is None or is_counter(operand):
         return False
     return isinstance(resolve(operand.type), Pointer) and not kinds.is_counter(operand.type)
 

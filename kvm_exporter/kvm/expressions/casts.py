@@ -53,6 +53,8 @@ def _reference(kernel: Kernel, operand: Reference, type_: Type) -> Reference:
 
 def _place(kernel: Kernel, reads: Reads, place: Place, type_: Type) -> Operand:
     known = resolve(place.type) if place.type else None
+    if folds.is_counter(place) and isinstance(resolve(type_), Integer | Enum | Float):
+        return converted(folds.number(kernel, reads, place), type_)
     if isinstance(known, Pointer):
         return place._replace(type=_pointer(known, type_))
     if isinstance(known, Array) and isinstance(resolve(type_), Pointer):

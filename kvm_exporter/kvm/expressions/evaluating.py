@@ -186,6 +186,8 @@ class Evaluation:
             value = dict(wanted.values).get(node.of.text)
             if value is not None:
                 return single(Number(Constant(value), wanted))
+            if not self._has(node.of.text):
+                raise KvmError(f"{node.type} has no {node.of.text} here")
         of = self.operands(node.of)
         if isinstance(wanted, Integer | Enum | Float) and self._frame.each:
             of = self._copies(of)

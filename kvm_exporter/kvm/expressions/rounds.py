@@ -145,8 +145,9 @@ class Round:
             rows = len(columns[self._bases[0]])
             for number, slot in enumerate(self._slots):
                 columns[slot] = values[number * rows : (number + 1) * rows]
+        texts: dict[int, bytes | None] = {}
         for field in self._texts:
-            columns[field.slot] = self._read_texts(field, columns[field.base], ledger)
+            columns[field.slot] = self._read_texts(field, columns[field.base], texts, ledger)
 
     def _place(self, columns: Sequence[Column]) -> Layout:
         """The layout for these bases, the last one where they are the same (rule 2)."""
@@ -159,14 +160,18 @@ class Round:
         self._known, self._layout = (bases, layout) if small else (None, self._layout)
         return layout
 
-    def _read_texts(self, field: Field, bases: Column, ledger: Ledger) -> Column:
-        texts: dict[int, bytes | None] = {}
+    def _read_texts(
+        self, field: Field, bases: Column, texts: dict[int, bytes | None], ledger: Ledger
+    ) -> Column:
+        """A column of texts; ``texts`` are those that were read already, by address."""
+        column: list[bytes | None] = []
         for base in bases:
-            if base and base not in texts:
-                texts[base] = self._text(base + field.offset & self._reading.mask, ledger)
-        found = tuple(texts.get(base) for base in bases)
-        ledger.gaps = ledger.gaps or None in found
-        return found
+            at = base and base + field.offset & self._reading.mask
+            if at and at not in texts:
+                texts[at] = self._text(at, ledger)
+            column.append(texts.get(at))
+        ledger.gaps = ledger.gaps or None in column
+        return tuple(column)
 
     def _text(self, address: int, ledger: Ledger) -> bytes | None:
         if not ledger.allows(LONGEST_TEXT):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from kvm_exporter.kvm.objects.model import (
@@ -24,6 +24,7 @@ from kvm_exporter.kvm.objects.model import (
 
 if TYPE_CHECKING:  # what reads kernel memory is imported by who does
     from kvm_exporter.kvm.objects.copies import Copies
+    from kvm_exporter.kvm.objects.sysctls import Sysctls
     from kvm_exporter.kvm.target import Target
 
 
@@ -82,3 +83,6 @@ class System(Protocol):
 
     def copies(self, target: Target) -> Copies:
         """Per-CPU variables and network stacks in ``target``, this kernel's memory."""
+
+    def sysctls(self, find_target: Callable[[], Target]) -> Sysctls:
+        """Its sysctls; ``find_target`` gives this kernel's memory and types, where they help."""

@@ -32,6 +32,12 @@ ip addr add 10.9.8.7/24 dev dummy7
 ip link set dummy7 up
 ping -q -c 3 -i 0.1 127.0.0.1 >/dev/null
 ping -q -c 2 -i 0.1 -W 1 10.9.8.1 >/dev/null
+ping -q -c 2 -i 0.1 ::1 >/dev/null
+traceroute -n -q 2 -w 1 127.0.0.1 >/dev/null # UDP to ports where nobody listens
+for turn in 1 2 3; do
+    echo "turn $turn" | nc -l -p 5000 >/dev/null &
+    until nc -w 2 127.0.0.1 5000 </dev/null >/dev/null 2>&1; do :; done
+done
 
 # --- processes: each says that it is there, and waits for ever in a builtin
 mkfifo -m 666 /run/never
@@ -58,7 +64,7 @@ start setsid sh -c "exec 3<>$console; $rest" leader
 # shellcheck disable=SC2016  # the inner shell's own pid
 start sh -c 'echo >>/run/there; kill -STOP $$; exit' stopped
 start sh -c 'sh -c "sleep 1; exit 3" dying & echo >>/run/there; exec sleep 100000' zombie
-start unshare -n sh -c "$rest" netns
+start unshare -n sh -c "ip link set lo up; ping -q -c 1 127.0.0.1 >/dev/null; $rest" netns
 start unshare -u sh -c "hostname inner; $rest" utsns
 start unshare -m sh -c "mount -t tmpfs inner /tmp; $rest" mntns
 start unshare -i sh -c "$rest" ipcns
@@ -71,6 +77,9 @@ start sh -c "echo 0 >/sys/fs/cgroup/group/inner/cgroup.procs; $rest" grouped
 start sh -c 'i=0; while [ $i -lt 5000 ]; do i=$((i+1)); done; '"$rest" busy
 start sh -c "read -r -n 1 byte </dev/ram2; echo written >/dev/ram2; sync; $rest" disk
 stage threads first 'second one' third &
+
+nc -ll -p 5002 -e sleep 100000 &
+until nc 127.0.0.1 5002 <>/run/never >/dev/null 2>&1 & sleep 0.2; grep -q ' 01 ' /proc/net/tcp; do :; done
 
 # --- swap: two areas, and a group whose limit pushes its pages out to both
 mkswap /dev/ram0 4096 >/dev/null

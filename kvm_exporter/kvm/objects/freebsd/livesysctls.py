@@ -3,9 +3,10 @@
 1. Names, formats and descriptions are asked for once, when a leaf is first seen.  After that a
    collection asks for the values, and of one leaf in ROUNDS whether the one behind it is still the
    same: so a new one is found within ROUNDS collections, and one that is gone at once, by ENOENT.
-2. A value's buffer has the size of its type, as a C program's would: the kernel chooses the width of
-   some answers by it (sysctl_handle_bool(), vm.stats).  An array does not fit, which is remembered:
-   then the whole answer is asked for.  What says a struct and is a list is not asked for again.
+2. A value's buffer has the size of its type, as a C program's would: the kernel chooses the width
+   of some answers by it (sysctl_handle_bool(), vm.stats).  An array does not fit, which is
+   remembered: then the whole answer is asked for.  What says a struct and is a list is not asked
+   for again.
 3. A value that the kernel refuses is left out, and counted by its errno (source ``sysctl``).
 """
 

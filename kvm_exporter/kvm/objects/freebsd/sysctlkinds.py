@@ -73,7 +73,8 @@ class Number(NamedTuple):
         """One number, or an array of them; None for no bytes, and for a tail (rules 1 to 3)."""
         width = struct.calcsize("<" + self.code)
         if len(raw) == width:
-            return self._scaled(struct.unpack(self.order + self.code, raw)[0])
+            (one,) = struct.unpack(self.order + self.code, raw)
+            return self._scaled(one)
         count, rest = divmod(len(raw), width)
         if count and not rest:
             return tuple(struct.unpack(f"{self.order}{count}{self.code}", raw))
@@ -90,7 +91,7 @@ class Number(NamedTuple):
             return None
         digit = self.format[2:3]
         exponent = int(digit) if digit in set("0123456789") else 1
-        return round(number / 10**exponent + ABSOLUTE_ZERO, 6)
+        return round(number / float(10**exponent) + ABSOLUTE_ZERO, 6)
 
 
 class Text(NamedTuple):

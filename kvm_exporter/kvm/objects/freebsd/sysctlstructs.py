@@ -73,13 +73,14 @@ BY_NAME = {one.sysctl: one.struct for one in COUNTERS} | {
 """Structs that no format tells (rule 1)."""
 
 LISTS = frozenset(
-    (
-        "S,bios_smap_xattr S,devstat S,efi_map_header S,in6_defrouter S,in6_prefix S,kinfo_vmobject "
-        "S,lockf S,proc S,sctplog S,sysctl_netisr_proto S,sysctl_netisr_work "
-        "S,sysctl_netisr_workstream S,tcp_function_info S,treedump S,ucred S,xassoc S,xfile "
-        "S,ximgact_binmisc_entry S,xinpcb S,xktls_session S,xlat S,xtcpcb S,xtty S,xucred S,xunpcb "
-        "S,xvfsconf"
-    ).split()
+    "S," + name
+    for name in (
+        *("bios_smap_xattr", "devstat", "efi_map_header", "in6_defrouter", "in6_prefix"),
+        *("kinfo_vmobject", "lockf", "proc", "sctplog", "sysctl_netisr_proto"),
+        *("sysctl_netisr_work", "sysctl_netisr_workstream", "tcp_function_info", "treedump"),
+        *("ucred", "xassoc", "xfile", "ximgact_binmisc_entry", "xinpcb", "xktls_session", "xlat"),
+        *("xtcpcb", "xtty", "xucred", "xunpcb", "xvfsconf"),
+    )
 )
 """Formats of lists, however short they may be today, and of what wants an argument (rule 2)."""
 
@@ -115,12 +116,12 @@ class Numbers(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A member: ``code`` is the struct module's, without byte order, of ``count`` values."""
+    """A member: ``code`` is the struct module's, without byte order, of ``length`` values."""
 
     name: str
     offset: int
     code: str
-    count: int = 1
+    length: int = 1
 
 
 class Record(NamedTuple):
@@ -138,9 +139,9 @@ class Record(NamedTuple):
 
     def _member(self, raw: bytes, one: Column) -> Value:
         if one.code == "s":
-            return text(raw[one.offset : one.offset + one.count])
-        several = struct.unpack_from(f"{self.order}{one.count}{one.code}", raw, one.offset)
-        return several[0] if one.count == 1 else several
+            return text(raw[one.offset : one.offset + one.length])
+        several = struct.unpack_from(f"{self.order}{one.length}{one.code}", raw, one.offset)
+        return several[0] if one.length == 1 else several
 
 
 class TimeValue(NamedTuple):
@@ -274,4 +275,4 @@ def _column(name: str, at: int, declared: Type, abi: Abi) -> Iterator[Column]:
 
 
 def _end(one: Column) -> int:
-    return one.offset + one.count * struct.calcsize("<" + one.code)
+    return one.offset + one.length * struct.calcsize("<" + one.code)
