@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from kvm_exporter.inspection.report import Column, Report, Row, Table
-from kvm_exporter.kvm import Kvm, SymbolMissing, TypeMissing
+from kvm_exporter.kvm import Kvm, Symbol, SymbolMissing, TypeMissing
 from kvm_exporter.kvm.expressions.kinds import is_counters
 from kvm_exporter.kvm.nm import N_EXT, N_TEXT
 from kvm_exporter.kvm.objects.copies import Variable
@@ -86,11 +86,11 @@ def _variables(kvm: Kvm, pattern: Wanted) -> Iterator[Variable]:
     copies = kvm.copies
     seen: set[str] = set()
     for symbol in kvm.symbols:
-        if symbol.type & ~N_EXT == N_TEXT or symbol.name.startswith(GENERATED):
+        if symbol.name.startswith(GENERATED):
             continue
         prefix = next((one for one in TEMPLATES if symbol.name.startswith(one)), "")
         name = symbol.name.removeprefix(prefix)
-        if name in seen or not _may_match(name, pattern):
+        if name in seen or not _may_match(name, pattern) or _is_code(kvm, symbol):
             continue
         seen.add(name)
         variable = copies.variable(name)
@@ -98,12 +98,19 @@ def _variables(kvm: Kvm, pattern: Wanted) -> Iterator[Variable]:
             yield variable
 
 
+def _is_code(kvm: Kvm, symbol: Symbol) -> bool:
+    """Of what nlist(3) counts to the text, constants are there on FreeBSD; they have a type."""
+    if symbol.type & ~N_EXT != N_TEXT:
+        return False
+    return kvm.system.name != "freebsd" or _type(kvm.target.types, symbol.name) is None
+
+
 def _may_match(name: str, pattern: Wanted) -> bool:
     return fnmatchcase(name, pattern.whole) or fnmatchcase(name, pattern.name)
 
 
 def _matching(types: Types, variable: Variable, pattern: Wanted) -> Iterator[Row]:
-    type_ = _type(types, variable)
+    type_ = _type(types, variable.type_name)
     if fnmatchcase(variable.name, pattern.whole):
         size = variable.size or (size_of(type_) if type_ else None)
         told = spell(type_) if type_ else None
@@ -113,9 +120,9 @@ def _matching(types: Types, variable: Variable, pattern: Wanted) -> Iterator[Row
         yield from _members(_counted(types, start), pattern.members)
 
 
-def _type(types: Types, variable: Variable) -> Type | None:
+def _type(types: Types, name: str) -> Type | None:
     try:
-        return types.variable(variable.type_name)
+        return types.variable(name)
     except TypeMissing:
         return None
 

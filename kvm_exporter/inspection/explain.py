@@ -100,9 +100,11 @@ class _Explaining:
     def explanation(self) -> Explanation:
         """All of it, up to where the expression means nothing."""
         result: Spread[Formula] | None = None
-        problem = None
+        problem: KvmError | None = None
         try:
             result = self._evaluated()
+        except ExpressionError as e:
+            problem = ExpressionError(e.expression, e.column, e.what + self._kernel.hints())
         except KvmError as e:
             problem = e
         told = tuple(self._parts())

@@ -191,9 +191,17 @@ class Kvm:
         Those ``without`` are left out, and so are what has no value and, but for ``texts``,
         strings.  Names and formats are remembered: the second time costs a fraction.
         """
+        return self._settings.read(prefixes, without, texts=texts)
+
+    def sysctl(self, name: str) -> Setting | None:
+        """The sysctl of that name, a string too; None where there is none, or it has no value."""
+        return self._settings.one(name)
+
+    @property
+    def _settings(self) -> Sysctls:
         if self._sysctls is None:
             self._sysctls = self.system.sysctls(lambda: self.target)
-        return self._sysctls.read(prefixes, without, texts=texts)
+        return self._sysctls
 
     def nlist(self, names: Sequence[str]) -> list[Symbol | None]:
         """Symbols by name, None for a missing one (kvm_nlist(3)); one leading ``_`` is ignored."""

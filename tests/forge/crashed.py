@@ -82,7 +82,7 @@ def kernel_file(world: World, arch: str = "amd64", *, compress: bool = True) -> 
             (one.address - moved) % (1 << 64),
             one.size,
             one.type,
-            section=".rodata.version",
+            section=".rodata.version" if one is place else ".data",
         )
         for one in world.symbols
     ]

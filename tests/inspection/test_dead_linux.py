@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 
 import pytest
 from forge import linux_whole
@@ -168,3 +169,28 @@ def test_a_truncated_core_is_told(linux, tmp_path, capsys):
     path.write_bytes(linux.core[:-4096])
     assert cli.main(["inspect", "info", f"--core={path}"]) == 0
     assert "truncated: 4096 bytes of memory are missing" in capsys.readouterr().out
+
+
+def test_an_expression_is_explained(core, capsys):
+    """The bytes of a read are where the answer says; in a kdump its page is packed there."""
+    argv = ["explain", "init_task.pid + 5", "--type=init_task=struct task_struct", "--json"]
+    assert cli.main([*argv, "--core", str(core)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [sample["value"] for sample in told["samples"]] == [5]
+    [read] = told["reads"]
+    assert all(step["entry"] for step in read["walk"] if step["at"])
+    data, offset = core.read_bytes(), int(read["file_offset"], 16)
+    if read["packed_bytes"] is None:
+        assert data[offset : offset + 4] == bytes.fromhex(read["bytes"])
+    else:
+        page = data[offset : offset + read["packed_bytes"]]
+        page = page if len(page) == 4096 else zlib.decompress(page)
+        within = int(read["physical"], 16) % 4096
+        assert page[within : within + 4] == bytes.fromhex(read["bytes"])
+
+
+def test_candidates_are_listed(core, capsys):
+    """Variables by pattern, and no functions."""
+    assert cli.main(["symbols", "init_*", "--core", str(core), "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["init_task"]["kind"] == "plain"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from kvm_exporter.kvm.expressions.budgets import Ledger
 from kvm_exporter.kvm.expressions.program import Chain
-from kvm_exporter.kvm.expressions.rounds import Column, Reading
+from kvm_exporter.kvm.expressions.rounds import Reading
 from kvm_exporter.kvm.expressions.slots import Table
 from kvm_exporter.kvm.expressions.walking import Elements, Firsts, Nodes
 
@@ -36,8 +37,27 @@ class Chains:
                 found.whole = False
             elif head and first:
                 walk = _Walk(self._shape, self._nodes, head, self._mask, ledger)
-                found.whole = walk.into(found, row, first) and found.whole
+                self._add(found, row, walk.best(first), ledger)
         return found
+
+    def _add(self, found: Elements, row: int, way: _Way, ledger: Ledger) -> None:
+        found.add(row, self._nodes.elements(way.nodes), range(len(way.nodes)))
+        found.values += way.values
+        found.whole = found.whole and way.whole
+        ledger.torn += way.torn
+        if way.lost:
+            ledger.lost()
+
+
+@dataclass(slots=True)
+class _Way:
+    """One way along a list: its nodes, what was read there, and what ended it before its end."""
+
+    nodes: list[int] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    whole: bool = False
+    torn: bool = False
+    lost: bool = False
 
 
 class _Walk:
@@ -50,54 +70,41 @@ class _Walk:
         self._ledger = ledger
         self._start = head + shape.first & mask
         self._end = head if shape.circular else 0
-        self._odd = int(shape.marked)
 
-    def into(self, found: Elements, row: int, first: int) -> bool:
-        """Add the list's elements; whether these are all."""
-        taken: list[int] = []
-        whole = self._follow(first, taken, found.values)
-        found.add(row, self._nodes.elements(taken), range(len(taken)))
-        return whole
+    def best(self, first: int) -> _Way:
+        """The way along the list, or the longer one of two if its rest is lost (rule 4)."""
+        way = self._follow(first)
+        again = None
+        if way.torn or way.lost:
+            again = self._nodes.pointer(self._start, self._ledger)
+        if again is None:
+            return way
+        return max(way, self._follow(again), key=lambda one: (one.whole, len(one.nodes)))
 
-    def _follow(self, first: int, taken: list[int], values: list[Any]) -> bool:
-        """Follow the pointers; ``taken`` gets the nodes, ``values`` what was read there."""
-        mask, end, odd, following = self._mask, self._end, self._odd, self._shape.next
+    def _follow(self, first: int) -> _Way:
+        mask, end, odd, following = self._mask, self._end, int(self._shape.marked), self._shape.next
         back, back_to = self._shape.back, self._shape.back_to
-        ledger, read = self._ledger, self._nodes.reader(self._ledger)
         to_next, to_back = self._nodes.links[0], self._nodes.links[-1]
-        seen: set[int] = set()
-        at, torn = first, False
+        ledger, read = self._ledger, self._nodes.reader(self._ledger)
+        way, seen = _Way(), set[int]()
         link = behind = self._start
-        while at != end and not at & odd:
-            if at in seen or not ledger.element():
-                ledger.torn += at in seen
-                return False
+        at: int | None = first
+        retried = False
+        while at is not None and at != end and not at & odd:
+            way.torn = at in seen
+            if way.torn or not ledger.element():
+                return way
             node = read(at)
-            if node is None or (back is not None and node[to_back] != behind):
-                at, node = self._again(link)
-                if node is None:
-                    return at == end or bool(at & odd)
-            seen.add(at)
-            if back is None or node[to_back] == behind:
-                taken.append(at)
-                values += node
-                torn = False
-            elif torn:
-                return False
+            if node is not None and (back is None or node[to_back] == behind):
+                seen.add(at)
+                way.nodes.append(at)
+                way.values += node
+                link, behind = at + following & mask, at + back_to & mask
+                at, retried = node[to_next], False
+            elif retried:
+                way.torn, way.lost = node is not None, node is None
+                return way
             else:
-                torn = True
-                ledger.torn += 1
-            link, behind = at + following & mask, at + back_to & mask
-            at = node[to_next]
-        return True
-
-    def _again(self, link: int) -> tuple[int, Column | None]:
-        """The node as it is now, and its values: none at the list's end, or if it is lost."""
-        now = self._nodes.pointer(link, self._ledger)
-        if now is not None and (now == self._end or now & self._odd):
-            return now, None
-        node = None if now is None else self._nodes.reader(self._ledger)(now)
-        if now is None or node is None:
-            self._ledger.lost()
-            return self._start, None
-        return now, node
+                at, retried = self._nodes.pointer(link, ledger), True
+        way.whole, way.lost = at is not None, at is None
+        return way

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions import arithmetic, casts, indexing, kinds, places, totals
-from kvm_exporter.kvm.expressions.immediate import immediate
+from kvm_exporter.kvm.expressions.immediate import integer
 from kvm_exporter.kvm.expressions.kernel import Kernel
 from kvm_exporter.kvm.expressions.naming import in_list, named
 from kvm_exporter.kvm.expressions.operands import Number, Operand, Place, Reference, constant
@@ -173,7 +173,7 @@ class Evaluation:
         number = outside.numbers(node)
         if number.axes:
             raise KvmError("an index is one number")
-        return immediate(self._kernel, reads, number.first.formula)
+        return integer(self._kernel, reads, number.first.formula)
 
     def bound(self, node: Node | None) -> int | None:
         """A slice's bound; None for the array's own."""

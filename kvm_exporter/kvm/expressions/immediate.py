@@ -1,6 +1,8 @@
-"""What is an expression's value now, while a module is compiled?  Indexes and bounds of slices."""
+"""What is an expression's value now, while a module is compiled?  Indexes, bounds, names."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions.budgets import Budget
@@ -8,21 +10,36 @@ from kvm_exporter.kvm.expressions.kernel import Kernel
 from kvm_exporter.kvm.expressions.program import Compiled, Constant, Formula, Program, Series
 from kvm_exporter.kvm.expressions.reads import Reads
 from kvm_exporter.kvm.expressions.running import Runner
+from kvm_exporter.kvm.expressions.samples import Sample
 
-BUDGET = Budget(bytes=1 << 16)
-"""Some numbers."""
+BUDGET = Budget(bytes=1 << 22)
+"""More than any names take."""
 
 
-def immediate(kernel: Kernel, reads: Reads, formula: Formula) -> int:
+def integer(kernel: Kernel, reads: Reads, formula: Formula) -> int:
     """The integer that a formula over these reads gives; KvmError where it gives none."""
     if isinstance(formula, Constant):
         return _whole(formula.value)
-    program = Program(reads.all, (Series(0, (), formula),))
-    runner = Runner(Compiled(program, (), ((),), ()), kernel.target.memory, kernel.abi)
-    samples = runner.collect(BUDGET).samples[0]
+    samples = _samples(kernel, reads, [Series(0, (), formula)])
     if not samples:
         raise KvmError("its value could not be read while compiling")
     return _whole(samples[0][1])
+
+
+def texts(kernel: Kernel, reads: Reads, formulas: Sequence[Formula]) -> Sequence[str | None]:
+    """The text of each formula; None for what is unread."""
+    series = [
+        Series(0, (Constant(str(number)), formula), Constant(1))
+        for number, formula in enumerate(formulas)
+    ]
+    found = {labels[0]: labels[1] for labels, _ in _samples(kernel, reads, series)}
+    return [found.get(str(number)) for number in range(len(formulas))]
+
+
+def _samples(kernel: Kernel, reads: Reads, series: Sequence[Series]) -> Sequence[Sample]:
+    program = Program(reads.all, tuple(series))
+    runner = Runner(Compiled(program, (), ((),), ()), kernel.target.memory, kernel.abi)
+    return runner.collect(BUDGET).samples[0]
 
 
 def _whole(value: float | str) -> int:

@@ -8,11 +8,13 @@ from functools import cached_property
 from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.errors import KvmError, SymbolMissing, TypeMissing
 from kvm_exporter.kvm.expressions.enumerators import Enumerators
+from kvm_exporter.kvm.expressions.operands import Operand
+from kvm_exporter.kvm.expressions.spreads import Spread
 from kvm_exporter.kvm.expressions.type_names import find_type
 from kvm_exporter.kvm.objects.copies import Copies, Variable, Vnet
 from kvm_exporter.kvm.objects.spelling import nearest
 from kvm_exporter.kvm.target import Target
-from kvm_exporter.kvm.types.flatten import Place, member, size_of
+from kvm_exporter.kvm.types.flatten import MOST_ANONYMOUS, Place, member, size_of
 from kvm_exporter.kvm.types.model import Composite, Type, resolve
 
 PCPU, EARLY = "struct pcpu", "pc_early_dummy_counter"
@@ -24,7 +26,10 @@ MOST_HINTS = 4
 
 
 class Kernel:
-    """A kernel, its copies, and what a module declares of its variables' types."""
+    """A kernel, its copies, and what a module declares of its variables' types.
+
+    ``places`` are those of variables that were looked up, by name and network stacks.
+    """
 
     def __init__(self, target: Target, copies: Copies, declared: Mapping[str, str]) -> None:
         self.target = target
@@ -33,6 +38,7 @@ class Kernel:
         self._variables: dict[str, Variable | None] = {}
         self._types: dict[str, Type | KvmError] = {}
         self._typed: dict[str, Type | None] = {}
+        self.places: dict[tuple[str, tuple[Vnet | None, ...], bool], Spread[Operand]] = {}
         self._members: dict[tuple[int, str], tuple[Composite, Place | None]] = {}
         self._unknown: list[str] = []
         self._hints: dict[str, str] = {}
@@ -102,12 +108,14 @@ class Kernel:
     def member_names(self, struct: Composite) -> Sequence[str]:
         """A struct's members in their order, anonymous ones' among them."""
         found: dict[str, None] = {}
-        pending = [struct]
-        while pending and len(found) < MOST_MEMBERS:
-            inside = pending.pop()
+        within = [struct]
+        for inside in within:
             found |= dict.fromkeys(one.name for one in inside.members if one.name)
             unnamed = (resolve(one.type()) for one in inside.members if not one.name)
-            pending += (one for one in unnamed if isinstance(one, Composite))
+            within += (one for one in unnamed if isinstance(one, Composite))
+            # damaged types may lie in themselves
+            if len(within) > MOST_ANONYMOUS or len(found) > MOST_MEMBERS:
+                break
         return tuple(found)
 
     def size(self, type_: Type) -> int:

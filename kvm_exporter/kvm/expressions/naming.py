@@ -56,6 +56,13 @@ def variable(kernel: Kernel, frame: Frame, name: str) -> Spread[Operand] | None:
     found = kernel.variable(name)
     if found is None:
         return None
+    key = name, tuple(frame.vnets), frame.jails
+    if key not in kernel.places:
+        kernel.places[key] = _copies(kernel, frame, found)
+    return kernel.places[key]
+
+
+def _copies(kernel: Kernel, frame: Frame, found: Variable) -> Spread[Operand]:
     known = _template(kernel, found)
     if found.kind == "vnet":
         return _of_vnets(kernel, frame, known)

@@ -2,67 +2,63 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Collection, Iterator, Mapping
 
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions import places
 from kvm_exporter.kvm.expressions.evaluating import Evaluation
+from kvm_exporter.kvm.expressions.immediate import texts
 from kvm_exporter.kvm.expressions.kernel import Kernel
 from kvm_exporter.kvm.expressions.labelling import names, spelled
 from kvm_exporter.kvm.expressions.operands import Operand
 from kvm_exporter.kvm.expressions.parsing import parse
-from kvm_exporter.kvm.expressions.program import Constant, Formula
+from kvm_exporter.kvm.expressions.program import Formula
 from kvm_exporter.kvm.expressions.reads import Reads
 from kvm_exporter.kvm.expressions.spreads import Key, single
 from kvm_exporter.kvm.expressions.surroundings import Frame
 from kvm_exporter.kvm.types.model import Enum, resolve
 
+Wanted = str | tuple[str, ...]
+"""As Metric.names."""
 
-class Nicknames:
-    """The labels of an index; numbers that ``wanted`` has no name for go by their digits.
 
-    ``wanted`` is as Metric.names.
+def nicknames(kernel: Kernel, wanted: Wanted, keys: Collection[Key]) -> Mapping[Key, str]:
+    """What each of the keys is called; one that has no name, or an empty one, by its digits.
+
+    The texts of an array are read now: they are a kernel's constants.  KvmError where this kernel
+    has not what should tell them.
     """
+    known = {key: str(key) for key in keys}
+    numbers = [key for key in keys if isinstance(key, int)]
+    told = _told(kernel, wanted, numbers) if wanted and numbers else {}
+    return known | {key: name for key, name in told.items() if name and key in known}
 
-    def __init__(
-        self, kernel: Kernel, reads: Reads, frame: Frame, wanted: str | tuple[str, ...]
-    ) -> None:
-        self._kernel = kernel
-        self._reads = reads
-        self._frame = frame
-        self._wanted = wanted
 
-    def of(self, key: Key) -> Formula:
-        """The label of a key.  KvmError where this kernel has not what tells them."""
-        if isinstance(key, str) or not self._wanted:
-            return Constant(str(key))
-        if isinstance(self._wanted, tuple):
-            texts = self._wanted
-            return Constant(texts[key] if key < len(texts) else str(key))
-        if self._enum is not None:
-            return Constant(self._enum.get(key, str(key)))
-        return self._text(key)
+def _told(kernel: Kernel, wanted: Wanted, numbers: Collection[int]) -> Mapping[int, str | None]:
+    if isinstance(wanted, tuple):
+        return dict(enumerate(wanted))
+    if wanted.startswith("enum "):
+        type_ = resolve(kernel.type(wanted))
+        if not isinstance(type_, Enum):
+            raise KvmError(f"names: this kernel does not tell of {wanted}")
+        return names(type_)
+    return _read(kernel, wanted, numbers)
 
-    @cached_property
-    def _enum(self) -> dict[int, str] | None:
-        if isinstance(self._wanted, str) and self._wanted.startswith("enum "):
-            type_ = resolve(self._kernel.type(self._wanted))
-            if isinstance(type_, Enum):
-                return dict(names(type_))
-        return None
 
-    @cached_property
-    def _texts(self) -> Operand:
-        expression = str(self._wanted)
-        found = Evaluation(self._kernel, self._reads, self._frame, expression)
-        array = found.operands(parse(expression))
-        if array.axes:
-            raise KvmError(f"{expression}: names are one array of texts")
-        return array.first
+def _read(kernel: Kernel, expression: str, numbers: Collection[int]) -> Mapping[int, str | None]:
+    reads = Reads()
+    found = Evaluation(kernel, reads, Frame(), expression).operands(parse(expression))
+    if found.axes:
+        raise KvmError(f"names: {expression} is no array of texts")
+    formulas = dict(_texts(kernel, reads, found.first, numbers))
+    return dict(zip(formulas, texts(kernel, reads, list(formulas.values())), strict=True))
 
-    def _text(self, key: int) -> Formula:
-        count = places.elements(self._texts)
-        if count is not None and key >= count:
-            return Constant(str(key))
-        text = places.follow(self._kernel, self._reads, self._texts, key)
-        return spelled(self._kernel, self._reads, self._frame, single(text)).first
+
+def _texts(
+    kernel: Kernel, reads: Reads, array: Operand, numbers: Collection[int]
+) -> Iterator[tuple[int, Formula]]:
+    count = places.elements(array)
+    for number in numbers:
+        if count is None or number < count:
+            text = single(places.follow(kernel, reads, array, number))
+            yield number, spelled(kernel, reads, Frame(), text).first

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from kvm_exporter.kvm.expressions.wanted import Missing
@@ -96,7 +96,7 @@ class Spelled:
     """The name of a number, the number's own digits where it has none."""
 
     of: Formula
-    names: Mapping[int, str]
+    names: Mapping[int, str] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True)

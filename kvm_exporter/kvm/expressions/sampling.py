@@ -15,14 +15,13 @@ class Sampling:
     """The series of one program."""
 
     def __init__(self, series: Sequence[Series], formulas: Formulas) -> None:
-        known: list[tuple[Formula, ...]] = []
+        numbers: dict[tuple[Formula, ...], int] = {}
         self._labels: list[LabelSet] = []
         self._series: list[tuple[int, int, Evaluated]] = []
         for one in series:
-            if one.labels not in known:
-                known.append(one.labels)
+            number = numbers.setdefault(one.labels, len(self._labels))
+            if number == len(self._labels):
                 self._labels.append(LabelSet(one.labels, formulas))
-            number = known.index(one.labels)
             self._series.append((one.metric, number, formulas.number(one.value)))
 
     def into(self, samples: Sequence[Samples], rows: Sequence[Row], *, gaps: bool) -> None:

@@ -13,7 +13,7 @@ from kvm_exporter.kvm.expressions.alternatives import first_of
 from kvm_exporter.kvm.expressions.evaluating import Evaluation
 from kvm_exporter.kvm.expressions.kernel import Kernel
 from kvm_exporter.kvm.expressions.labelling import label, names
-from kvm_exporter.kvm.expressions.nicknames import Nicknames
+from kvm_exporter.kvm.expressions.nicknames import nicknames
 from kvm_exporter.kvm.expressions.operands import Number, constant
 from kvm_exporter.kvm.expressions.parsing import parse
 from kvm_exporter.kvm.expressions.program import Apply, Constant, Formula, Series
@@ -92,14 +92,13 @@ class Writer:
         self, metric: Metric, rows: Spread[Row], axes: Sequence[int]
     ) -> Iterator[tuple[Formula, ...]]:
         """The labels that tell each row's keys."""
-        nicknames = Nicknames(self.kernel, self.reads, self.frame, metric.names)
-        for keys, _ in rows.items:
-            known = dict(zip(rows.axes, keys, strict=True))
-            known.setdefault(JAIL, self.frame.jail)
-            yield tuple(
-                nicknames.of(known[axis]) if axis == 0 else Constant(str(known[axis]))
-                for axis in axes
-            )
+        table = [dict(zip(rows.axes, keys, strict=True)) for keys, _ in rows.items]
+        indexes = {row[0] for row in table if 0 in row}
+        called = nicknames(self.kernel, metric.names, indexes)
+        for row in table:
+            known = {JAIL: self.frame.jail} | row
+            told = [called[known[axis]] if axis == 0 else str(known[axis]) for axis in axes]
+            yield tuple(map(Constant, told))
 
 
 def _states(values: Spread[Number]) -> Spread[Number]:

@@ -1,4 +1,7 @@
-"""How is a binary tree walked?  In order, from its leftmost node on."""
+"""How is a binary tree walked?  In order, from its leftmost node on.
+
+A node that cannot be read is looked for again, as in a list (walking.py); then its subtree is lost.
+"""
 
 from __future__ import annotations
 
@@ -71,25 +74,25 @@ class _Walk:
             taken.append(at)
             self._found.values += values
             link, pointer = at + self._shape.right & self._mask, values[right]
-
         self._found.add(row, self._nodes.elements(taken), range(len(taken)))
 
     def _node(self, link: int, pointer: int) -> tuple[int, Column] | None:
         """The node that a pointer leads to, and its values; None for none, or one that is lost."""
-        at = pointer & ~COLOUR
-        if not at:
-            return None
-        if at in self._seen or not self._ledger.element():
-            self._ledger.torn += at in self._seen
-            self._found.whole = False
-            return None
-        values = self._read(at)
-        if values is None:
-            at = (self._nodes.pointer(link, self._ledger) or 0) & ~COLOUR
-            values = self._read(at) if at else None
-        if values is None:
+        now: int | None = pointer
+        for _ in range(2):
+            at = now and now & ~COLOUR
+            if not at:
+                break
+            if at in self._seen or not self._ledger.element():
+                self._ledger.torn += at in self._seen
+                self._found.whole = False
+                return None
+            values = self._read(at)
+            if values is not None:
+                self._seen.add(at)
+                return at, values
+            now = self._nodes.pointer(link, self._ledger)
+        if at != 0:
             self._ledger.lost()
             self._found.whole = False
-            return None
-        self._seen.add(at)
-        return at, values
+        return None

@@ -5,9 +5,10 @@
 2. What is at a node may be something else by now: its element was taken away, and its memory used
    again.  A node that does not point back to the one before it, or cannot be read, is looked for
    again, once, through the pointer that led to it.
-3. If it still does not point back, its element is torn: it is counted and left out, and the list
-   goes on.  After two in a row, or one that cannot be read, the list's rest is lost.
-4. A list that comes to a node again goes in circles: its rest is lost, too.
+3. If it still does not point back, its element is torn.  It may be on another list by now, and so
+   what is behind it: the list's rest is lost.  It is, too, behind a node that cannot be read, and
+   where a list comes to a node again, going in circles.
+4. A list of which the rest is lost is walked a second time from its head; that counts.
 """
 
 from __future__ import annotations

@@ -55,6 +55,9 @@ class Sysctls(Protocol):
         """Those whose name is one of ``prefixes`` or begins with one and a dot, but for those
         ``without``, that have a value now; strings only with ``texts``.  KvmError."""
 
+    def one(self, name: str) -> Setting | None:
+        """The sysctl of just that name; None for none, and for one without a value.  KvmError."""
+
 
 def chosen(parts: tuple[str, ...], prefixes: Collection[str]) -> bool:
     """Whether a name is one of these, or lies below one."""

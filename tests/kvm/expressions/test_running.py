@@ -436,9 +436,7 @@ def test_any_memory(data: st.DataObject) -> None:
     offsets = st.sampled_from([0, 8, -8, 2**31, -(2**40), 2**64 - 1])
     for _ in range(data.draw(st.integers(0, 12))):
         bases = [number for number, read in enumerate(reads) if read.code == pointer]
-        reads.append(
-            Read(data.draw(st.sampled_from(bases)), data.draw(offsets), data.draw(codes))
-        )
+        reads.append(Read(data.draw(st.sampled_from(bases)), data.draw(offsets), data.draw(codes)))
     series = [Series(at, (Value(at),), Constant(1)) for at in range(len(reads))]
     total = [at for at, read in enumerate(reads) if read.code in (pointer, "I", "q", "H")]
     series.append(Series(len(reads), (), Sum(tuple(map(Value, total)), 64, False)))

@@ -78,8 +78,11 @@ start sh -c 'i=0; while [ $i -lt 5000 ]; do i=$((i+1)); done; '"$rest" busy
 start sh -c "read -r -n 1 byte </dev/ram2; echo written >/dev/ram2; sync; $rest" disk
 stage threads first 'second one' third &
 
+# --- a connection that stays, once somebody listens
 nc -ll -p 5002 -e sleep 100000 &
-until nc 127.0.0.1 5002 <>/run/never >/dev/null 2>&1 & sleep 0.2; grep -q ' 01 ' /proc/net/tcp; do :; done
+until grep -q ' 0A ' /proc/net/tcp; do sleep 0.1; done
+nc 127.0.0.1 5002 <>/run/never >/dev/null &
+until grep -q ' 01 ' /proc/net/tcp; do sleep 0.1; done
 
 # --- swap: two areas, and a group whose limit pushes its pages out to both
 mkswap /dev/ram0 4096 >/dev/null
@@ -119,10 +122,20 @@ echo "===TRUTH BEGIN==="
 tar -c . | gzip -1 | base64
 echo "===TRUTH END==="
 
+# The first process in a network namespace of its own.
+for pid in /proc/[0-9]*; do
+    net=$(readlink "$pid/ns/net")
+    [ -n "$net" ] && [ "$net" != "$(readlink /proc/1/ns/net)" ] && inner=$pid && break
+done
+
 # What moves is told last, as close to the dump as can be.
 echo "===LATE BEGIN==="
 head -n 99999 /proc/[0-9]*/stat /proc/[0-9]*/statm /proc/[0-9]*/status /proc/[0-9]*/io \
     /proc/[0-9]*/task/*/stat /proc/[0-9]*/task/*/status \
+    /proc/net/snmp /proc/net/snmp6 /proc/net/netstat /proc/net/sockstat /proc/net/sockstat6 \
+    "$inner/net/snmp" "$inner/net/snmp6" "$inner/net/netstat" "$inner/net/sockstat" \
+    /proc/net/softnet_stat /proc/net/protocols /proc/net/stat/arp_cache \
+    /proc/slabinfo /proc/buddyinfo /proc/softirqs /proc/schedstat /proc/pressure/* \
     /proc/net/dev /proc/interrupts /proc/swaps /proc/sys/fs/file-nr /proc/sys/fs/inode-nr \
     /proc/zoneinfo /proc/meminfo /proc/vmstat /proc/stat /proc/loadavg /proc/uptime
 echo "===LATE END==="

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Literal
 
 from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.live.sysctl import Sysctl as Asking
+from kvm_exporter.kvm.objects.freebsd.layouts import abi_of
 from kvm_exporter.kvm.objects.freebsd.refusals import refused
 from kvm_exporter.kvm.objects.freebsd.sysctlkinds import (
     NAMES,
@@ -51,6 +53,12 @@ class Leaf:
         self.size = reader.size if reader else None
         self.text = isinstance(reader, Text)
 
+    def widen(self) -> None:
+        """Remember that the answer is longer than a value of its type (rule 2)."""
+        self.size = None
+        if not isinstance(self.reader, Number):
+            self.reader = None
+
 
 class Tree:
     """The leaves below ``root``, in the order of their numbers; ``round`` counts collections."""
@@ -66,18 +74,19 @@ class LiveSysctls:
     """The tree of the kernel that ``asking`` reaches (objects/sysctls.py's Sysctls).
 
     ``machine`` is its hw.machine_arch; ``types`` are asked for when an opaque sysctl is met that
-    needs them.
+    needs them.  Errors: Unsupported for an architecture whose words are not known.
     """
 
     def __init__(
-        self, asking: Asking, machine: str, abi: Abi, types: Callable[[], Types], tally: Tally
+        self, asking: Asking, machine: str, types: Callable[[], Types], tally: Tally
     ) -> None:
         self._asking = asking
-        self._abi = abi
+        self._abi = abi = _abi(machine)
         self._tally = tally
         self._walk = Walk(asking, abi.order)
         self._structs = Structs(machine, abi, types)
         self._trees: dict[str, Tree] = {}
+        self._named: dict[str, Leaf] = {}
 
     def read(
         self, prefixes: Collection[str], without: Collection[str] = (), *, texts: bool = False
@@ -93,9 +102,26 @@ class LiveSysctls:
                 if not wanted or leaf.mib in seen or chosen(leaf.sysctl.parts, without):
                     continue
                 seen.add(leaf.mib)
-                value = self._value(prefix, leaf)
+                value, gone = self._value(leaf)
+                self._trees[prefix].stale |= gone
                 if value is not None:
                     yield Setting(leaf.sysctl, value)
+
+    def one(self, name: str) -> Setting | None:
+        """As Sysctls.one."""
+        leaf = self._named.get(name)
+        if leaf is None:
+            try:
+                leaf = self._leaf(self._walk.told(self._walk.root(name), None))
+            except OSError as e:
+                if e.errno != errno.ENOENT:
+                    self._tally.add(name, e.errno)
+                return None
+            self._named[name] = leaf
+        value, gone = self._value(leaf)
+        if gone:
+            del self._named[name]
+        return None if value is None else Setting(leaf.sysctl, value)
 
     def _leaves(self, prefix: str) -> Sequence[Leaf]:
         """The leaves of a tree, walked again where it has changed (rule 1)."""
@@ -152,28 +178,28 @@ class LiveSysctls:
             return self._structs.reader(sysctl.name, sysctl.format)
         return number(kind, sysctl.format, self._abi)
 
-    def _value(self, prefix: str, leaf: Leaf) -> Value | None:
-        """The value now; None for none, and for a leaf that is read in another way from now on."""
+    def _value(self, leaf: Leaf) -> tuple[Value | None, bool]:
+        """The value now, None for none; and whether the leaf is gone."""
         reader = leaf.reader
         if reader is None:
-            return None
+            return None, False
         try:
             raw = self._asking.by_mib(leaf.mib, leaf.size)
         except OSError as e:
-            return self._failed(prefix, leaf, e)
+            if e.errno == errno.ENOMEM and leaf.size is not None:
+                leaf.widen()
+                return self._value(leaf)
+            if e.errno != errno.ENOENT:
+                self._tally.add(SOURCE, e.errno)
+            return None, e.errno == errno.ENOENT
         value = reader.value(raw)
         if value is None and isinstance(reader, Record):
             leaf.reader = None
-        return value
+        return value, False
 
-    def _failed(self, prefix: str, leaf: Leaf, error: OSError) -> Value | None:
-        if error.errno == errno.ENOMEM and leaf.size is not None:
-            leaf.size = None  # rule 2
-            if not isinstance(leaf.reader, Number):
-                leaf.reader = None
-            return self._value(prefix, leaf)
-        if error.errno == errno.ENOENT:
-            self._trees[prefix].stale = True
-        else:
-            self._tally.add(SOURCE, error.errno)
-        return None
+
+def _abi(machine: str) -> Abi:
+    """That of a C program of ``machine``."""
+    known = abi_of(machine)
+    pointer_size: Literal[4, 8] = 8 if known.pointer == "Q" else 4
+    return Abi(">" if known.order == ">" else "<", pointer_size)

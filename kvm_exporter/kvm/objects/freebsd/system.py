@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from kvm_exporter.kvm.errors import Unsupported
@@ -30,6 +30,7 @@ from kvm_exporter.kvm.tally import Tally
 
 if TYPE_CHECKING:
     from kvm_exporter.kvm.objects.copies import Copies
+    from kvm_exporter.kvm.objects.sysctls import Sysctls
     from kvm_exporter.kvm.target import Target
 
 
@@ -157,3 +158,9 @@ class FreeBSDLive:
         from kvm_exporter.kvm.objects.freebsd.copies import FreeBSDCopies  # noqa: PLC0415
 
         return FreeBSDCopies(target, self._page_size, changing=True)
+
+    def sysctls(self, find_target: Callable[[], Target]) -> Sysctls:
+        """As LiveSysctls."""
+        from kvm_exporter.kvm.objects.freebsd.livesysctls import LiveSysctls  # noqa: PLC0415
+
+        return LiveSysctls(self._sysctl, self.machine, lambda: find_target().types, self._tally)

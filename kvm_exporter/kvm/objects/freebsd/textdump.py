@@ -88,7 +88,7 @@ class FreeBSDTextdump(NoMemory):
     cpu_times = cpu_times_per_cpu = memory = kernel = NoMemory.refuse
     jails = mounts = interfaces = NoMemory.refuse
     processes = arguments = environment = executable = open_files = NoMemory.refuse
-    copies = NoMemory.refuse
+    copies = sysctls = NoMemory.refuse
 
 
 def _machine(texts: Textdump) -> str | None:
