@@ -63,7 +63,9 @@ def declare(kernel: Counting, count: tuple[str, str]) -> None:
     text = STATUS.replace("COUNT", count[0])
     text = text.replace("KIF_ENTRY", rb.format("pfi_kkif"))
     text = text.replace("TABLE_ENTRY", rb.format("pfr_ktable"))
-    heads = RB_HEAD.format("pfi_ifhead", "pfi_kkif") + RB_HEAD.format("pfr_ktablehead", "pfr_ktable")
+    heads = RB_HEAD.format("pfi_ifhead", "pfi_kkif") + RB_HEAD.format(
+        "pfr_ktablehead", "pfr_ktable"
+    )
     kernel.declare(count[1] + heads + text)
 
 
@@ -80,7 +82,11 @@ def status(kernel: Counting, *, often: bool) -> None:
     )
     host = Thing(kernel.world, "struct pf_kstatus", place(kernel, "pf_status"))
     host.set(syncookies_active=1)
-    lists = {"counters": range(100, 117), "lcounters": range(200, 210), "scounters": (301, 302, 303)}
+    lists = {
+        "counters": range(100, 117),
+        "lcounters": range(200, 210),
+        "scounters": (301, 302, 303),
+    }
     if often:
         lists |= {"fcounters": (401, 402, 403)}
     for name, numbers in lists.items():
@@ -142,8 +148,12 @@ INFO = expected(
     """
 )
 INFO |= {f'pf_packets_total{{jail="",reason="{name}"}}': at for at, name in enumerate(REASONS, 100)}
-INFO |= {f'pf_limit_hits_total{{jail="",limit="{name}"}}': at for at, name in enumerate(LIMITS, 200)}
-INFO |= {f'pf_timeout_seconds{{jail="",timeout="{name}"}}': at for at, name in enumerate(TIMEOUTS, 500)}
+INFO |= {
+    f'pf_limit_hits_total{{jail="",limit="{name}"}}': at for at, name in enumerate(LIMITS, 200)
+}
+INFO |= {
+    f'pf_timeout_seconds{{jail="",timeout="{name}"}}': at for at, name in enumerate(TIMEOUTS, 500)
+}
 INFO |= {
     f'pf_source_node_operations_total{{jail="",operation="{name}"}}': at
     for at, name in enumerate(OPERATIONS, 301)

@@ -169,7 +169,10 @@ UDP = rows(
 )
 
 RENAMED = {"tcps_ecn_rcvce": "tcps_ecn_ce", "tcps_ecn_rcvect0": "tcps_ecn_ect0"}
-ADDED = {"tcps_tlpresends": "tcp_tail_loss_probes_total", "tcps_ace_ce": "tcp_accurate_ecn_syns_total"}
+ADDED = {
+    "tcps_tlpresends": "tcp_tail_loss_probes_total",
+    "tcps_ace_ce": "tcp_accurate_ecn_syns_total",
+}
 
 
 def tcp(machine: str, text: str = STRUCTS) -> Protocols:

@@ -165,6 +165,26 @@ def test_time_is_a_budget(kernel, tmp_path):
     assert found["kvm_symbols_module_duration_seconds"]["module",] >= 1
 
 
+def test_compiling_is_spread_over_collections(kernel, tmp_path):
+    """Where compiling takes long, modules are compiled a few at a time, and all in the end."""
+    seconds = [0.0]
+
+    def slow_clock():
+        seconds[0] += 0.5
+        return seconds[0]
+
+    names = [f"m{number}" for number in range(8)]
+    modules = tuple(
+        module(tmp_path, f"metrics: [{{name: {name}, symbol: packets}}]", name) for name in names
+    )
+    symbols, kvm = Symbols(SymbolsOptions(modules), slow_clock), as_kvm(kernel)
+    seen = [set(collected(symbols, kvm)) & {f"kvm_symbol_{one}" for one in names}
+            for _ in range(8)]  # fmt: skip
+    assert 0 < len(seen[0]) < 8
+    assert seen[0] < seen[1]
+    assert len(seen[-1]) == 8
+
+
 def test_no_memory_no_collection(kernel, tmp_path):
     """Where not one module can be collected, the collector fails with the reason."""
 

@@ -23,6 +23,10 @@ OWN = "own"
 EVERYTHING = "*"
 """Whose absence is told once for all metrics of a module."""
 
+COMPILING_SECONDS = 3.0
+"""Time that modules take to be compiled in a collection; after it, further ones wait for the next
+collection, lest all of them be late together, again and again."""
+
 log = logging.getLogger(__name__)
 
 
@@ -52,6 +56,14 @@ class Module:
         self.account.seconds = self._clock() - begin
         return found
 
+    def is_compiled(self, kvm: Kvm) -> bool:
+        """Whether it has a plan for that kernel already."""
+        return self._plan is not None and self._kvm is kvm
+
+    def postpone(self) -> None:
+        """Leave it to a later collection."""
+        self._fail("not compiled yet; the next collection goes on")
+
     def _collect(self, kvm: Kvm, begin: float) -> Sequence[Family]:
         needed = self._options.needs
         if needed and kvm.copies.variable(needed) is None:
@@ -59,7 +71,7 @@ class Module:
             self.account.missing = [(EVERYTHING, f"this kernel has no {needed}")]
             return ()
         plan = self._plan
-        if plan is None or kvm is not self._kvm:
+        if plan is None or not self.is_compiled(kvm):
             plan, self._kvm = Plan(kvm.target, kvm.copies, self._asked), kvm
             self._plan = plan
         limit = self._options.budget
@@ -115,7 +127,16 @@ class Symbols:
         """
         if self._modules is None:
             self._modules = tuple(self._made(self._chosen(kvm)))
-        found = [family for module in self._modules for family in module.collect(kvm)]
+        found: list[Family] = []
+        compiling = 0.0
+        for module in self._modules:
+            if module.is_compiled(kvm):
+                found += module.collect(kvm)
+            elif compiling < COMPILING_SECONDS:
+                found += module.collect(kvm)
+                compiling += module.account.seconds
+            else:
+                module.postpone()
         accounts = [module.account for module in self._modules]
         if accounts and all(one.error for one in accounts):
             raise KvmError(accounts[0].error)

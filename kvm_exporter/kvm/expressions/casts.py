@@ -94,9 +94,9 @@ def taken(kernel: Kernel, place: Place, type_: Type) -> Place:
     if isinstance(array, Array) and kinds.is_counters(array):
         if isinstance(resolve(type_), Composite):
             return _counters(kernel, place, array, type_)
-    elif place.type is None and place.size:
+    elif place.size:
         type_ = _fitting(type_, place.size)
-    return place._replace(type=type_, bits=None, size=None)
+    return place._replace(type=type_, bits=None)
 
 
 def _fitting(type_: Type, most: int) -> Type:

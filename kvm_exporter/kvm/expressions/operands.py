@@ -12,8 +12,10 @@ from kvm_exporter.kvm.types.model import Enum, Float, Integer, Type
 
 
 class Place(NamedTuple):
-    """Something of a type in memory; ``type`` None: nobody knows which, only its ``size``, if that.
+    """Something of a type in memory; ``type`` None: nobody knows which.
 
+    ``size`` in bytes is that of a whole variable, where its symbol tells; it is no larger as any
+    other type.
     ``bits`` of a bit-field are its first one (as model.Member counts them, from ``offset`` on) and
     their number.  With ``counters`` an array of counter_u64_t lies there, which is looked at as if
     each was a uint64_t: the place is so many bytes into that.

@@ -120,11 +120,16 @@ Formula = Value | Constant | Address | Position | Sum | Apply | Spelled | Trunca
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One sample to be: ``metric`` is the number of what was wanted, ``labels`` in its order."""
+    """One sample to be: ``metric`` is the number of what was wanted, ``labels`` in its order.
+
+    Of samples with the same labels the values are added up, unless ``adds`` is False: then one of
+    them counts (an info is 1, however many there are).
+    """
 
     metric: int
     labels: tuple[Formula, ...]
     value: Formula
+    adds: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """What becomes of series?  Samples: one for each metric and set of label values.
 
 1. A series with an unread label is left out.
-2. Those with the same label values are one: their values are added up.  Where one of them is
-   unread, there is no sum.
+2. Those with the same label values are one: their values are added up, but for an info's.  Where
+   one of them is unread, there is no sum.
 3. Of a list of which only a part was read, a sum may lack what was not: what was added up is left
    out then, and what has no label that could tell its elements apart.
 """
@@ -40,6 +40,10 @@ class Samples:
                 self._sums.add(one)
             else:
                 known[one] = value
+
+    def note(self, labels: Sequence[Labels], values: Sequence[int | float | None]) -> None:
+        """As ``add``, for what is the same however often it is said."""
+        self._values = dict(zip(labels, values, strict=True)) | self._values
 
     def lack_some(self) -> None:
         """Elements of the list were not read (rule 3)."""

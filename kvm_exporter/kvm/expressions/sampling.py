@@ -17,20 +17,22 @@ class Sampling:
     def __init__(self, series: Sequence[Series], formulas: Formulas) -> None:
         numbers: dict[tuple[Formula, ...], int] = {}
         self._labels: list[LabelSet] = []
-        self._series: list[tuple[int, int, Evaluated]] = []
+        self._series: list[tuple[Series, int, Evaluated]] = []
         for one in series:
             number = numbers.setdefault(one.labels, len(self._labels))
             if number == len(self._labels):
                 self._labels.append(LabelSet(one.labels, formulas))
-            self._series.append((one.metric, number, formulas.number(one.value)))
+            self._series.append((one, number, formulas.number(one.value)))
 
     def into(self, samples: Sequence[Samples], rows: Sequence[Row], *, gaps: bool) -> None:
         """Add every row's to the metrics' samples."""
         labels = [one.of(rows, gaps=gaps) for one in self._labels]
-        for metric, number, value in self._series:
+        for series, number, value in self._series:
             known, told = labels[number]
             values = value.column(rows, gaps=gaps)
-            samples[metric].add(known, values if told is None else tuple(compress(values, told)))
+            chosen = values if told is None else tuple(compress(values, told))
+            add = samples[series.metric].add if series.adds else samples[series.metric].note
+            add(known, chosen)
 
 
 class LabelSet:

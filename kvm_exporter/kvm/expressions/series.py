@@ -64,12 +64,14 @@ class Writer:
         """A metric's series.  KvmError where this kernel does not have it."""
         labels = {**self.around, **self._labels(metric)}
         rows: Spread[Row] = mapped(self._values(metric), lambda one: (one.formula,))
-        for one in labels.values():
+        for name, one in labels.items():
+            if metric.symbol and not set(one.axes) <= set(rows.axes):
+                raise KvmError(f"label {name}: it has several values for one number")
             rows = met(rows, one, lambda row, text: (*row, text))
         axes = sorted({*rows.axes, JAIL} if self.frame.jails else rows.axes)
         keys = self._keys(metric, rows, axes)
         series = (
-            Series(number, (*row[1:], *key), row[0])
+            Series(number, (*row[1:], *key), row[0], adds=bool(metric.symbol))
             for key, row in zip(keys, rows.values, strict=True)
         )
         return Written(_distinct((*labels, *_axis_names(metric, axes))), tuple(series))

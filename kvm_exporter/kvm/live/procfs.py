@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import resource
+import stat
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -93,6 +94,24 @@ class Procfs:
             return _drain(fd)
         finally:
             os.close(fd)
+
+    def beginning(self, name: str, limit: int) -> bytes:
+        """What one read of a file gives, at most ``limit`` bytes: a setting of /proc/sys (rule 3)."""
+        fd = os.open(self.path(name), _FILE)
+        try:
+            return os.read(fd, limit)
+        finally:
+            os.close(fd)
+
+    def entries(self, name: str) -> list[tuple[str, bool]]:
+        """What is in a directory, and whether that is a directory itself; links are left out."""
+        with os.scandir(self.path(name)) as found:
+            kept = (one for one in found if not one.is_symlink())
+            return [(one.name, one.is_dir(follow_symlinks=False)) for one in kept]
+
+    def readable(self, name: str) -> bool:
+        """Whether its owner may read a file at all; some of /proc/sys can only be written."""
+        return bool(os.stat(self.path(name)).st_mode & stat.S_IRUSR)
 
     def lines(self, name: str) -> Iterator[bytes]:
         """The lines of a file, as they are read: a long one is never held as a whole."""

@@ -9,9 +9,6 @@ from typing import NamedTuple, Protocol
 Value = int | float | str | tuple["Value", ...] | Mapping[str, "Value"]
 """A number, a text, an array, or a struct by its members (dotted where they lie in structs)."""
 
-EVERYTHING = ("",)
-"""The prefix of all names."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sysctl:
@@ -31,8 +28,8 @@ class Sysctl:
 
     @property
     def name(self) -> str:
-        """As sysctl(8) spells it."""
-        return ".".join(self.parts)
+        """As sysctl(8) spells it: a dot within a part (a VLAN's interface) is a slash."""
+        return ".".join(part.replace(".", "/") for part in self.parts)
 
 
 class Setting(NamedTuple):
@@ -59,6 +56,6 @@ class Sysctls(Protocol):
         """The sysctl of just that name; None for none, and for one without a value.  KvmError."""
 
 
-def chosen(parts: tuple[str, ...], prefixes: Collection[str]) -> bool:
-    """Whether a name is one of these, or lies below one."""
-    return any(not one or parts[: one.count(".") + 1] == tuple(one.split(".")) for one in prefixes)
+def below(parts: tuple[str, ...], roots: Collection[tuple[str, ...]]) -> bool:
+    """Whether a name is one of ``roots``, or lies below one."""
+    return any(parts[: len(root)] == root for root in roots)

@@ -30,8 +30,8 @@ from kvm_exporter.kvm.objects.freebsd.sysctlkinds import (
     number,
 )
 from kvm_exporter.kvm.objects.freebsd.sysctlstructs import Reader, Record, Structs
-from kvm_exporter.kvm.objects.freebsd.sysctlwalk import Mib, Told, Walk, below
-from kvm_exporter.kvm.objects.sysctls import Setting, Sysctl, Value, chosen
+from kvm_exporter.kvm.objects.freebsd.sysctlwalk import Mib, Told, Walk, inside
+from kvm_exporter.kvm.objects.sysctls import Setting, Sysctl, Value, below
 from kvm_exporter.kvm.tally import Tally
 from kvm_exporter.kvm.types.model import Types
 
@@ -96,10 +96,11 @@ class LiveSysctls:
         Errors: AccessDenied where the kernel does not let its tree be walked.
         """
         seen: set[Mib] = set()
+        others = [tuple(one.split(".")) for one in without]
         for prefix in prefixes:
             for leaf in self._leaves(prefix):
                 wanted = leaf.reader is not None and (texts or not leaf.text)
-                if not wanted or leaf.mib in seen or chosen(leaf.sysctl.parts, without):
+                if not wanted or leaf.mib in seen or below(leaf.sysctl.parts, others):
                     continue
                 seen.add(leaf.mib)
                 value, gone = self._value(leaf)
@@ -146,8 +147,7 @@ class LiveSysctls:
         for at in range(tree.round % ROUNDS, len(known) - 1, ROUNDS):
             mib = known[at]
             found = self._walk.next(mib) if mib else None
-            inside = found if found and below(found, tree.root) else None
-            if inside != known[at + 1]:
+            if (found if found and inside(found, tree.root) else None) != known[at + 1]:
                 return True
         return False
 

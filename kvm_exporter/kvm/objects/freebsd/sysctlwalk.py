@@ -62,7 +62,7 @@ class Walk:
             yield root
         at = self.next(root)
         for _ in range(MOST):
-            if at is None or not below(at, root):
+            if at is None or not inside(at, root):
                 return
             yield at
             at = self.next(at)
@@ -108,7 +108,7 @@ class Walk:
         return self._sysctl.by_mib((0, question, *mib), BUFFER, keep_partial=True)
 
 
-def below(mib: Mib, root: Mib) -> bool:
+def inside(mib: Mib, root: Mib) -> bool:
     """Whether a leaf belongs to a tree."""
     return root == KERN or mib[: len(root)] == root
 

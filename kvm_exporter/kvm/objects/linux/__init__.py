@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from kvm_exporter.kvm.errors import Unsupported
@@ -33,6 +33,7 @@ from kvm_exporter.kvm.tally import Tally
 
 if TYPE_CHECKING:  # running.py's rule 1
     from kvm_exporter.kvm.objects.copies import Copies
+    from kvm_exporter.kvm.objects.sysctls import Sysctls
     from kvm_exporter.kvm.target import Target
 
 
@@ -116,6 +117,12 @@ class LinuxLive:
         from kvm_exporter.kvm.objects.linux.copies import LinuxCopies  # noqa: PLC0415 - as above
 
         return LinuxCopies(target)
+
+    def sysctls(self, find_target: Callable[[], Target]) -> Sysctls:  # noqa: ARG002 - /proc tells
+        """As ProcSys."""
+        from kvm_exporter.kvm.objects.linux.procsys import ProcSys  # noqa: PLC0415 - who asks pays
+
+        return ProcSys(self._procfs, self._tally)
 
     def _boot(self) -> float | None:
         """The time of boot, read once: pid and start name a process only if it stays the same."""

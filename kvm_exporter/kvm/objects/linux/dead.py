@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
+from typing import NoReturn
 
 from kvm_exporter.kvm.arch import Arch
-from kvm_exporter.kvm.errors import KvmError
+from kvm_exporter.kvm.errors import KvmError, Unsupported
 from kvm_exporter.kvm.objects import model
 from kvm_exporter.kvm.objects.copies import Copies
 from kvm_exporter.kvm.objects.linux import (
@@ -143,6 +144,10 @@ class LinuxDead:
     def copies(self, target: Target) -> Copies:
         """As LinuxCopies."""
         return LinuxCopies(target)
+
+    def sysctls(self, find_target: Callable[[], Target]) -> NoReturn:  # noqa: ARG002
+        """Unsupported: /proc/sys is made by each setting's own code."""
+        raise Unsupported("sysctls: those of a dead Linux are not read; its variables are")
 
     @cached_property
     def _boot(self) -> float | None:
