@@ -6,6 +6,7 @@ Forged kernels of every word size and byte order, with network stacks of two jai
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import pytest
 from fakes.module_files import answer, expected
@@ -69,9 +70,11 @@ def declare(kernel: Counting, count: tuple[str, str]) -> None:
     kernel.declare(count[1] + heads + text)
 
 
-def counters(kernel: Counting, numbers: Sequence[int]) -> list[int]:
-    """Counters with these numbers."""
-    return kernel.counters([(number, 0) for number in numbers])
+def put(kernel: Counting, of: Thing, member: str, numbers: Sequence[int]) -> None:
+    """Counters with these numbers one behind the other from a member on."""
+    for at, pointer in enumerate(kernel.counters([(number, 0) for number in numbers])):
+        place = of.at(member) + at * kernel.c.abi.pointer
+        kernel.world.write(place, kernel.world.pointer(pointer))
 
 
 def status(kernel: Counting, *, often: bool) -> None:
@@ -100,11 +103,6 @@ def place(kernel: Counting, name: str) -> int:
     return template.address - kernel.sets["set_vnet"] + kernel.data[""]
 
 
-def size(kernel: Counting) -> int:
-    """Bytes of a pointer."""
-    return kernel.c.abi.pointer
-
-
 def rest(kernel: Counting) -> None:
     """Limits, timeouts and the heads of rules, interfaces and tables."""
     limits = [{"limit": limit} for limit in (100000, 10000, 5000, 200000, 512, 256)]
@@ -114,6 +112,9 @@ def rest(kernel: Counting) -> None:
     kernel.vnet("struct pfi_ifhead pfi_ifs", {})
     kernel.vnet("struct pfr_ktablehead pfr_ktables", {})
 
+
+COUNTERS = {"counters": 17, "lcounters": 10, "fcounters": 3, "scounters": 3}
+"""PFRES_MAX, KLCNT_MAX, FCNT_MAX and SCNT_MAX (netpfil/pf/pf.h)."""
 
 REASONS = (
     "match bad_offset fragment short normalize memory bad_timestamp congestion ip_option "
@@ -147,21 +148,19 @@ INFO = expected(
     pf_limit_entries{jail="",memory="eth_anchors"} 256
     """
 )
-INFO |= {f'pf_packets_total{{jail="",reason="{name}"}}': at for at, name in enumerate(REASONS, 100)}
-INFO |= {
-    f'pf_limit_hits_total{{jail="",limit="{name}"}}': at for at, name in enumerate(LIMITS, 200)
-}
-INFO |= {
-    f'pf_timeout_seconds{{jail="",timeout="{name}"}}': at for at, name in enumerate(TIMEOUTS, 500)
-}
-INFO |= {
-    f'pf_source_node_operations_total{{jail="",operation="{name}"}}': at
-    for at, name in enumerate(OPERATIONS, 301)
-}
-STATES = {
-    f'pf_state_operations_total{{jail="",operation="{name}"}}': at
-    for at, name in enumerate(OPERATIONS, 401)
-}
+
+
+def numbered(metric: str, label: str, names: Sequence[str], first: int) -> dict[str, int]:
+    """The host's series by a label, whose numbers follow one another."""
+    return {f'{metric}{{{label}="{name}"}}': at for at, name in enumerate(names, first)}
+
+
+HOST = 'jail="",'
+INFO |= numbered("pf_packets_total", HOST + "reason", REASONS, 100)
+INFO |= numbered("pf_timeout_seconds", HOST + "timeout", TIMEOUTS, 500)
+INFO |= numbered("pf_source_node_operations_total", HOST + "operation", OPERATIONS, 301)
+INFO |= numbered("pf_limit_hits_total", HOST + "limit", LIMITS, 200)
+STATES = numbered("pf_state_operations_total", HOST + "operation", OPERATIONS, 401)
 
 
 def of_host(series: dict[str, int | float]) -> dict[str, int | float]:
@@ -199,10 +198,14 @@ def test_counters_that_are_in_parts_are_missing(kernel: Counting) -> None:
     assert of_host(found.series) == INFO
 
 
-def often(kernel: Counting, of: Thing, member: str, numbers: Sequence[int]) -> None:
-    """Counters one behind the other from a member on."""
-    for at, pointer in enumerate(counters(kernel, numbers)):
-        kernel.world.write(of.at(member) + at * size(kernel), kernel.world.pointer(pointer))
+def traffic(what: str, first: int) -> dict[str, int]:
+    """An interface's series, whose numbers follow one another as the kernel has them."""
+    kinds = product(("inet", "inet6"), ("in", "out"), ("pass", "block"))
+    return {
+        f'pf_interface_{what}_total{{action="{action}",direction="{direction}",'
+        f'family="{family}",interface="em0",jail=""}}': at
+        for at, (family, direction, action) in enumerate(kinds, first)
+    }
 
 
 @pytest.mark.parametrize("count", [SINCE_14, BEFORE_14])
@@ -215,10 +218,10 @@ def test_rules_interfaces_and_tables(kernel: Counting, count: tuple[str, str]) -
     made = []
     for number, label in enumerate(("pass all", "")):
         rule = kernel.new("struct pf_krule", nr=number, label=[label.encode()])
-        often(kernel, rule, "evaluations", [10 + number])
-        often(kernel, rule, "packets", [20 + number, 30 + number])
-        often(kernel, rule, "bytes", [40 + number, 50 + number])
-        often(kernel, rule, "states_cur", [60 + number, 70 + number])
+        put(kernel, rule, "evaluations", [10 + number])
+        put(kernel, rule, "packets", [20 + number, 30 + number])
+        put(kernel, rule, "bytes", [40 + number, 50 + number])
+        put(kernel, rule, "states_cur", [60 + number, 70 + number])
         made.append(rule)
     kernel.link_list("TAILQ", queue, made, "entries")
     main = Thing(kernel.world, "struct pf_kanchor", place(kernel, "pf_main_anchor"))
@@ -227,8 +230,8 @@ def test_rules_interfaces_and_tables(kernel: Counting, count: tuple[str, str]) -
         kernel.world.pointer(queue.address),
     )
     interface = kernel.new("struct pfi_kkif", pfik_name=b"em0", pfik_rulerefs=3)
-    often(kernel, interface, "pfik_packets", range(1, 9))
-    often(kernel, interface, "pfik_bytes", range(11, 19))
+    put(kernel, interface, "pfik_packets", range(1, 9))
+    put(kernel, interface, "pfik_bytes", range(11, 19))
     head = Thing(kernel.world, "struct pfi_ifhead", place(kernel, "pfi_ifs"))
     kernel.link_tree(head, [interface], "_pfik_glue._pfik_tree")
     table = kernel.new("struct pfr_ktable")
@@ -265,25 +268,9 @@ def test_rules_interfaces_and_tables(kernel: Counting, count: tuple[str, str]) -
         pf_rule_states{jail="",label="",rule="1"} 61
         pf_rule_states_total{jail="",label="pass all",rule="0"} 70
         pf_rule_states_total{jail="",label="",rule="1"} 71
-        pf_interface_packets_total{action="pass",direction="in",family="inet",interface="em0",jail=""} 1
-        pf_interface_packets_total{action="block",direction="in",family="inet",interface="em0",jail=""} 2
-        pf_interface_packets_total{action="pass",direction="out",family="inet",interface="em0",jail=""} 3
-        pf_interface_packets_total{action="block",direction="out",family="inet",interface="em0",jail=""} 4
-        pf_interface_packets_total{action="pass",direction="in",family="inet6",interface="em0",jail=""} 5
-        pf_interface_packets_total{action="block",direction="in",family="inet6",interface="em0",jail=""} 6
-        pf_interface_packets_total{action="pass",direction="out",family="inet6",interface="em0",jail=""} 7
-        pf_interface_packets_total{action="block",direction="out",family="inet6",interface="em0",jail=""} 8
-        pf_interface_bytes_total{action="pass",direction="in",family="inet",interface="em0",jail=""} 11
-        pf_interface_bytes_total{action="block",direction="in",family="inet",interface="em0",jail=""} 12
-        pf_interface_bytes_total{action="pass",direction="out",family="inet",interface="em0",jail=""} 13
-        pf_interface_bytes_total{action="block",direction="out",family="inet",interface="em0",jail=""} 14
-        pf_interface_bytes_total{action="pass",direction="in",family="inet6",interface="em0",jail=""} 15
-        pf_interface_bytes_total{action="block",direction="in",family="inet6",interface="em0",jail=""} 16
-        pf_interface_bytes_total{action="pass",direction="out",family="inet6",interface="em0",jail=""} 17
-        pf_interface_bytes_total{action="block",direction="out",family="inet6",interface="em0",jail=""} 18
         pf_interface_rules{interface="em0",jail=""} 3
         pf_table_addresses{anchor="ftp-proxy/1",jail="",table="bad"} 77
         pf_table_matches_total{anchor="ftp-proxy/1",jail="",table="bad"} 11
         pf_table_misses_total{anchor="ftp-proxy/1",jail="",table="bad"} 15
         """
-    )
+    ) | traffic("packets", 1) | traffic("bytes", 11)

@@ -96,7 +96,7 @@ class Procfs:
             os.close(fd)
 
     def beginning(self, name: str, limit: int) -> bytes:
-        """What one read of a file gives, at most ``limit`` bytes: a setting of /proc/sys (rule 3)."""
+        """What one read gives, at most ``limit`` bytes: of /proc/sys all there is (rule 3)."""
         fd = os.open(self.path(name), _FILE)
         try:
             return os.read(fd, limit)

@@ -1,10 +1,10 @@
 """What are a running Linux's sysctls now?  The files of /proc/sys.
 
-1. A file of numbers is a number, or an array of them; hexadecimal ones begin with 0x.  Any other is a
-   text, which may be a secret (net.ipv4.tcp_fastopen_key): only who asks for texts gets it.
-2. What can only be written is not opened, nor is what works when it is read: vm.stat_refresh folds
-   all CPUs' counters, kernel.random.uuid spends entropy, and looking into fs.binfmt_misc mounts it
-   (proc_sys_fs_binfmt_misc.automount).
+1. A file of numbers is a number, or an array of them; hexadecimal ones begin with 0x.  Any other
+   is a text.
+2. What can only be written is not opened, nor is a secret, nor what works when it is read:
+   vm.stat_refresh folds all CPUs' counters, kernel.random.uuid spends entropy, and looking into
+   fs.binfmt_misc mounts it (proc-sys-fs-binfmt_misc.automount).
 3. Directories are listed at each collection, so that nothing that comes or goes is missed; what is
    remembered is each file's name.
 4. Some parts of names are instances of something: those of LABELS.
@@ -40,7 +40,8 @@ UNREAD = frozenset(
         ("vm", "stat_refresh"),
     }
 )
-"""Rule 2."""
+SECRETS = frozenset({"netdev_rss_key", "stable_secret", "tcp_fastopen_key"})
+"""What is not read (rule 2): names, and the last part of names."""
 
 ANY = "*"
 LABELS: dict[tuple[str, ...], str] = {
@@ -79,7 +80,8 @@ class ProcSys:
 
     def one(self, name: str) -> Setting | None:
         """As Sysctls.one."""
-        return None if below(_parts(name), list(UNREAD)) else self._setting(_parts(name))
+        parts = _parts(name)
+        return None if below(parts, UNREAD) else self._setting(parts)
 
     def _files(
         self, root: tuple[str, ...], others: Collection[tuple[str, ...]]
@@ -125,7 +127,9 @@ class ProcSys:
         return None if sysctl is None or value is None else Setting(sysctl, value)
 
     def _sysctl(self, parts: tuple[str, ...]) -> Sysctl | None:
-        """What a file is called; None for one that can only be written."""
+        """What a file is called; None for one that is not to be read (rule 2)."""
+        if parts[-1:] and parts[-1] in SECRETS:
+            return None
         if not self._procfs.readable(_path(parts)):
             return None
         labels = tuple(_label(parts[: end + 1]) for end in range(len(parts)))
