@@ -5,13 +5,14 @@ What is shown is what compiling and running do: the same evaluation, watched, an
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from kvm_exporter.inspection import parts
-from kvm_exporter.inspection.explained import Explanation, Fetch, Item, Part, Worth
+from kvm_exporter.inspection.answers import Answers
+from kvm_exporter.inspection.element import Chosen, Element, find_element
+from kvm_exporter.inspection.explained import Explanation, Fetch, Item, Part
 from kvm_exporter.inspection.onecpu import OneCpu
 from kvm_exporter.inspection.report import Report, Text
 from kvm_exporter.inspection.still import Still
@@ -19,59 +20,37 @@ from kvm_exporter.inspection.whereabouts import whereabouts
 from kvm_exporter.inspection.whose import Whose, whose
 from kvm_exporter.kvm import Kvm, KvmError
 from kvm_exporter.kvm.expressions import totals
-from kvm_exporter.kvm.expressions.budgets import Budget
 from kvm_exporter.kvm.expressions.evaluating import Evaluation
 from kvm_exporter.kvm.expressions.kernel import Kernel
 from kvm_exporter.kvm.expressions.labelling import spelled
 from kvm_exporter.kvm.expressions.operands import Number as Amount
 from kvm_exporter.kvm.expressions.operands import Operand, Place, Reference
 from kvm_exporter.kvm.expressions.parsing import parse
-from kvm_exporter.kvm.expressions.program import (
-    ABSOLUTE,
-    TEXT,
-    Compiled,
-    Constant,
-    Formula,
-    Joined,
-    Program,
-    Read,
-    Series,
-    Spelled,
-    Value,
-)
+from kvm_exporter.kvm.expressions.program import ABSOLUTE, Formula, Read
 from kvm_exporter.kvm.expressions.reads import Reads
-from kvm_exporter.kvm.expressions.running import Runner
-from kvm_exporter.kvm.expressions.samples import Sample
 from kvm_exporter.kvm.expressions.spreads import Spread, mapped
 from kvm_exporter.kvm.expressions.surroundings import Frame
-from kvm_exporter.kvm.expressions.syntax import (
-    Cast,
-    ExpressionError,
-    Index,
-    Member,
-    Node,
-    Number,
-)
+from kvm_exporter.kvm.expressions.syntax import Cast, ExpressionError, Index, Member, Node, Number
 from kvm_exporter.kvm.expressions.writing import written
+from kvm_exporter.kvm.types.declare import spell
 
 SUM, EACH, ALL = "sum", "each", "all"
 MOST = 1 << 12
 """Values of a part, and reads, that are shown."""
-LONGEST_TEXT = 256
-"""Bytes of a text of unknown length that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """What is asked: ``cpu`` is ``sum``, ``each`` or a CPU's number, ``vnet`` as a metric's.
 
-    ``types`` are declared: variable → type.
+    ``types`` are declared: variable → type.  With ``chosen`` it is asked of a list's element.
     """
 
     expression: str
     cpu: str = SUM
     vnet: str = "host"
     types: Mapping[str, str] = field(default_factory=dict)
+    chosen: Chosen | None = None
 
 
 def explain(kvm: Kvm, question: Question) -> Report:
@@ -94,6 +73,8 @@ class _Explaining:
         self._question = question
         self._kernel = Kernel(kvm.target, copies, question.types)
         self._memory = Still(kvm.target.memory)
+        self._element: Element | None = None
+        self._frame = Frame()
         self._reads = Reads()
         self._seen: list[tuple[Node, Spread[Operand]]] = []
 
@@ -102,50 +83,58 @@ class _Explaining:
         result: Spread[Formula] | None = None
         problem: KvmError | None = None
         try:
+            self._enter()
             result = self._evaluated()
         except ExpressionError as e:
             problem = ExpressionError(e.expression, e.column, e.what + self._kernel.hints())
         except KvmError as e:
             problem = e
-        told = tuple(self._parts())
+        told = (*self._of_element(), *self._parts())
         samples = tuple(self._samples(result)) if result else ()
-        return Explanation(
-            self._question.expression, told, tuple(self._fetches()), samples, problem
-        )
+        fetches = tuple(self._fetches())
+        return Explanation(self._question.expression, told, fetches, samples, problem)
+
+    def _enter(self) -> None:
+        """Where the expression stands: which network stacks and CPUs, which list's element."""
+        question = self._question
+        every = question.vnet == ALL
+        stacks = (self._kernel.vnets or (None,)) if every else (self._kernel.vnet(question.vnet),)
+        self._frame = Frame(vnets=stacks, jails=every, each=question.cpu != SUM)
+        if question.chosen:
+            found = find_element(self._kernel, self._memory, self._frame, question.chosen)
+            self._element, self._frame = found
 
     def _evaluated(self) -> Spread[Formula]:
         """The numbers that the expression is, else the texts."""
-        expression, frame = self._question.expression, self._frame()
+        kernel, reads, frame = self._kernel, self._reads, self._frame
+        expression = self._question.expression
         node = parse(expression)
-        evaluation = Evaluation(self._kernel, self._reads, frame, expression, self._watch)
-        found = evaluation.values(node)
+        found = Evaluation(kernel, reads, frame, expression, self._watch).values(node)
+        before = len(reads)
         try:
-            numbers = totals.numbers(self._kernel, self._reads, frame, found)
+            return mapped(totals.numbers(kernel, reads, frame, found), lambda one: one.formula)
         except KvmError as e:
+            reads.forget(before)
             try:
-                return spelled(self._kernel, self._reads, frame, found)
+                return spelled(kernel, reads, frame, found)
             except KvmError:
                 raise ExpressionError(expression, node.column, str(e)) from e
-        return mapped(numbers, lambda one: one.formula)
-
-    def _frame(self) -> Frame:
-        wanted = self._question.vnet
-        stacks = (self._kernel.vnets or (None,)) if wanted == ALL else (self._kernel.vnet(wanted),)
-        return Frame(vnets=stacks, jails=wanted == ALL, each=self._question.cpu != SUM)
 
     def _watch(self, node: Node, found: Spread[Operand]) -> None:
         self._seen.append((node, found))
 
-    def _worths(self, formulas: Sequence[Formula]) -> list[Worth]:
-        """What formulas over the reads give: numbers and texts, None for what is unread."""
-        reads = self._reads.all
-        series = [
-            Series(number, (one,), Constant(1)) if _is_text(one, reads) else Series(number, (), one)
-            for number, one in enumerate(formulas)
-        ]
-        compiled = Compiled(Program(reads, tuple(series)), (), ((),) * len(series), ())
-        found = Runner(compiled, self._memory, self._kernel.abi).collect(Budget()).samples
-        return [_worth(samples) for samples in found]
+    @cached_property
+    def _answers(self) -> Answers:
+        """When all that is to be read is known."""
+        return Answers(self._memory, self._kernel.abi, self._reads.all, self._element)
+
+    def _of_element(self) -> Iterator[Part]:
+        """The element of the list, if that is what the expression is about."""
+        chosen, element, place = self._question.chosen, self._element, self._frame.element(0)
+        if chosen and element:
+            type_ = "no name" if place is None or place.type is None else spell(place.type)
+            facts = ("element", f"number {chosen.number} of {element.many}"), ("type", type_)
+            yield Part(chosen.each, 1, facts, (Item({}, element.address),))
 
     def _parts(self) -> Iterator[Part]:
         """Each part once, in the order in which they were found."""
@@ -162,7 +151,7 @@ class _Explaining:
         """The values of a part, where they lie or what they are."""
         some = found.items[:MOST]
         numbers = [one.formula for _, one in some if isinstance(one, Amount)]
-        worths = iter(self._worths(numbers))
+        worths = iter(self._answers.worths(numbers))
         for keys, one in some:
             labels = parts.labels(found.axes, keys)
             if isinstance(one, Amount):
@@ -175,25 +164,12 @@ class _Explaining:
         offset = place.offset
         if place.counters is not None:
             offset += place.counters // 8 * self._kernel.abi.pointer_size
-        return self._at(place.base, offset)
-
-    def _at(self, base: int, offset: int) -> int | None:
-        """An address; None behind a null pointer, and one that cannot be read."""
-        if base == ABSOLUTE:
-            return offset & self._kernel.abi.address_mask
-        start = self._values[base]
-        if not isinstance(start, int) or not start:
-            return None
-        return start + offset & self._kernel.abi.address_mask
-
-    @cached_property
-    def _values(self) -> list[Worth]:
-        """What the reads gave."""
-        return self._worths([Value(number) for number in range(len(self._reads))])
+        return self._answers.address(place.base, offset)
 
     def _samples(self, result: Spread[Formula]) -> Iterator[Item]:
         some = result.items[:MOST]
-        for (keys, _), worth in zip(some, self._worths([one for _, one in some]), strict=True):
+        worths = self._answers.worths([one for _, one in some])
+        for (keys, _), worth in zip(some, worths, strict=True):
             yield Item(parts.labels(result.axes, keys), value=worth)
 
     def _fetches(self) -> Iterator[Fetch]:
@@ -201,43 +177,20 @@ class _Explaining:
         for read in self._reads.all:
             behind.setdefault(read.base, set()).add(read.offset)
         for number, read in enumerate(self._reads.all[:MOST]):
-            address = self._at(read.base, read.offset)
+            address = self._answers.address(read.base, read.offset)
             yield Fetch(
                 number,
                 address,
-                None if read.base == ABSOLUTE else read.base,
+                read.base,
                 self._whose(read, behind[read.base]),
-                None if address is None else self._bytes(read, address),
-                self._values[number],
+                self._answers.bytes(read),
+                self._answers.values[number],
                 number in behind,
                 None if address is None else whereabouts(self._kvm, address),
             )
 
-    def _whose(self, read: Read, others: Collection[int]) -> Whose:
-        if read.base == ABSOLUTE:
-            return Whose(None, 0)
+    def _whose(self, read: Read, others: set[int]) -> Whose:
+        if read.base < 0:
+            return Whose(None, 0 if read.base == ABSOLUTE else read.offset)
         mask = self._kernel.abi.address_mask
         return whose(read.offset, others, self._kernel.allocations, mask)
-
-    def _bytes(self, read: Read, address: int) -> bytes | None:
-        size = struct.calcsize(self._kernel.abi.order + read.code) or LONGEST_TEXT
-        try:
-            data = self._memory.read(address, size)
-        except KvmError:
-            return None
-        # nothing that lies behind the end of a text is the text's
-        return data.partition(b"\0")[0] if _is_text(Value(0), (read,)) else data
-
-
-def _is_text(formula: Formula, reads: Sequence[Read]) -> bool:
-    if isinstance(formula, Value):
-        code = reads[formula.read].code
-        return code == TEXT or code.endswith("s")
-    return isinstance(formula, Spelled | Joined)
-
-
-def _worth(samples: Sequence[Sample]) -> Worth:
-    """Of a text the label, of a number the value."""
-    for labels, value in samples:
-        return labels[0] if labels else value
-    return None

@@ -10,6 +10,7 @@ from kvm_exporter.inspection.report import Json
 from kvm_exporter.inspection.whereabouts import Whereabouts
 from kvm_exporter.inspection.whose import Whose
 from kvm_exporter.kvm import KvmError
+from kvm_exporter.kvm.expressions.program import ABSOLUTE, ELEMENT
 from kvm_exporter.kvm.memory import Place
 from kvm_exporter.kvm.space import Step
 
@@ -42,14 +43,14 @@ class Part(NamedTuple):
 
 
 class Fetch(NamedTuple):
-    """A read; with ``pointer``, of what that read points at, ``whose`` copy of it.
+    """A read; ``base`` as program.Read's, and ``whose`` copy of what it leads to.
 
     With ``is_pointer`` the value is an address.
     """
 
     number: int
     address: int | None
-    pointer: int | None
+    base: int
     whose: Whose
     data: bytes | None
     value: Worth
@@ -130,12 +131,13 @@ def _fetch(fetch: Fetch) -> Iterator[str]:
 
 
 def _head(fetch: Fetch) -> str:
-    if fetch.pointer is None:
+    if fetch.base == ABSOLUTE:
         return f"read {fetch.number}"
     cpu, offset = fetch.whose
     copy = "" if cpu is None else f"CPU {cpu}'s copy of "
+    what = "the element" if fetch.base < 0 else f"what read {fetch.base} points at"
     byte = f", byte {offset}" if offset else ""
-    return f"read {fetch.number}: {copy}what read {fetch.pointer} points at{byte}"
+    return f"read {fetch.number}: {copy}{what}{byte}"
 
 
 def _value(fetch: Fetch) -> Worth:
@@ -192,7 +194,8 @@ def _part_document(part: Part) -> dict[str, Json]:
 def _fetch_document(fetch: Fetch) -> dict[str, Json]:
     return {
         "number": fetch.number,
-        "pointer": fetch.pointer,
+        "pointer": fetch.base if fetch.base >= 0 else None,
+        "element": fetch.base == ELEMENT,
         "cpu": fetch.whose.cpu,
         "offset": fetch.whose.offset,
         "address": _hex(fetch.address),

@@ -22,6 +22,7 @@ class OneCpu:
         self.vnets = copies.vnets
         self.of_vnet = copies.of_vnet
         self.names_like = copies.names_like
+        self.untold = copies.untold
         self.generation = copies.generation
 
     def cpus(self) -> Sequence[int]:

@@ -9,6 +9,7 @@ from functools import partial
 
 from kvm_exporter.inspection import candidates, explain
 from kvm_exporter.inspection.arguments import Inspection, Subject, complete, inspection
+from kvm_exporter.inspection.element import Chosen
 from kvm_exporter.inspection.pointing import pointed
 from kvm_exporter.kvm.expressions.parsing import parse as parse_expression
 from kvm_exporter.kvm.expressions.syntax import ExpressionError
@@ -20,6 +21,7 @@ examples:
   kvm_exporter explain 'vm_cnt.v_swtch' --cpu each
   kvm_exporter explain '(struct tcpstat)tcpstat.tcps_connects' --vnet all --core /var/crash
   kvm_exporter explain 'nr_threads' --type nr_threads=int
+  kvm_exporter explain 'sw_used * 4096' --each swtailq
 
 exit status: 0 done, 1 where the kernel lacks a part of it, 2 a mistake in the arguments.
 """,
@@ -82,6 +84,22 @@ def _expression(parser: argparse.ArgumentParser) -> None:
         metavar="SYMBOL=TYPE",
         help="the type of a variable, as under types: of a module; repeatable",
     )
+    group = parser.add_argument_group("an element of a list")
+    group.add_argument(
+        "--each",
+        type=_parsed,
+        metavar="LIST",
+        help="the list, as a module's; EXPR is of an element",
+    )
+    group.add_argument("--via", default="", metavar="MEMBER", help="the member that links elements")
+    group.add_argument("--element", default="", metavar="TYPE", help="the type of an element")
+    group.add_argument(
+        "--number",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="which element, from 0 (the default)",
+    )
 
 
 def _parsed(text: str) -> str:
@@ -109,8 +127,17 @@ def _cpu(text: str) -> str:
     return text
 
 
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+    return int(text)
+
+
 def _question(given: argparse.Namespace) -> explain.Question:
-    return explain.Question(given.expression, given.cpu, given.vnet, dict(given.types))
+    chosen = None
+    if given.each:
+        chosen = Chosen(given.each, given.via, given.element, given.number)
+    return explain.Question(given.expression, given.cpu, given.vnet, dict(given.types), chosen)
 
 
 COMMANDS = {

@@ -15,6 +15,7 @@ from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.errors import Fault, FormatError, SymbolMissing, TypeMissing
 from kvm_exporter.kvm.layout import Compiled
 from kvm_exporter.kvm.memory import Memory, Symbols
+from kvm_exporter.kvm.remembered import Remembered
 from kvm_exporter.kvm.tally import Tally
 from kvm_exporter.kvm.types.flatten import layout, member_offset
 from kvm_exporter.kvm.types.model import Type, Types
@@ -28,6 +29,9 @@ INTEGERS = frozenset("bBhHiIqQ")
 
 TEXT = "[]"
 """What a member that is a text ends in where it is asked for."""
+
+MOST_RECORDS = 1 << 10
+"""Structs with members that are remembered."""
 
 LONGEST_LIST = 1 << 22
 """Elements of a linked list at most: more than any kernel has of anything that we list."""
@@ -68,6 +72,7 @@ class Target:
         self.types = types
         self.abi = abi
         self.tally = tally
+        self._records: Remembered[tuple[str, ...], Record] = Remembered(MOST_RECORDS)
 
     def address(self, name: str) -> int:
         """Where symbol ``name`` lies; SymbolMissing."""
@@ -123,6 +128,10 @@ class Target:
 
         TypeMissing says what lacks, or is something else in this kernel.
         """
+        return self._records.of((struct, *paths), self._compiled)
+
+    def _compiled(self, wanted: tuple[str, ...]) -> Record:
+        struct, *paths = wanted
         names = tuple(path.removesuffix(TEXT) for path in paths)
         found = layout(self.types, self.abi, struct, names)
         for path, name in zip(paths, names, strict=True):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
-from types import NoneType, UnionType
+from functools import cache
+from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from kvm_exporter.typed_yaml import document, scalar
@@ -46,7 +47,8 @@ class Option:
     required: bool
 
 
-def options(cls: type[Any]) -> dict[str, Option]:
+@cache  # of a class, which does not change: a module file has hundreds of one
+def options(cls: type[Any]) -> Mapping[str, Option]:
     """The keys that a frozen dataclass understands, in its order."""
     hints = get_type_hints(cls, include_extras=True)
     found = (
@@ -58,7 +60,7 @@ def options(cls: type[Any]) -> dict[str, Option]:
         )
         for field in fields(cls)
     )
-    return {option.key: option for option in found}
+    return MappingProxyType({option.key: option for option in found})
 
 
 def is_duration(hint: object) -> bool:

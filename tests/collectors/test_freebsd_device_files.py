@@ -1,9 +1,11 @@
-"""Does freebsd-devstat.yml tell what devices and GEOM's providers transferred?
+"""Do freebsd-devstat.yml and freebsd-interrupts.yml tell what devices did?
 
 Forged kernels of every word size and byte order.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import pytest
 from fakes.module_files import answer, expected
@@ -200,3 +202,71 @@ def test_providers(kernel: Counting) -> None:
         """
     )
     assert found.series['geom_transfers_total{class="PART",provider="ada0p2",type="free"}'] == 4
+
+
+X86 = """
+struct intsrc {
+    void *is_pic; struct intr_event *is_event; u_long *is_count, *is_straycount; u_int is_index;
+};
+"""
+OTHERS = """
+struct intr_irqsrc {
+    void *isrc_dev; u_int isrc_irq, isrc_flags; char isrc_name[64]; u_int isrc_index;
+    u_long *isrc_count; u_int isrc_handlers; struct intr_event *isrc_event;
+};
+"""
+EVENT = """
+TAILQ_HEAD(intr_events, intr_event);
+struct intr_event {
+    TAILQ_ENTRY(intr_event) ie_list; struct { struct intr_handler *cslh_first; } ie_handlers;
+    char ie_name[20], ie_fullname[20]; void *ie_source;
+};
+"""
+INTERRUPTS = expected(
+    """
+    interrupts_total{interrupt="irq1: atkbd0"} 70
+    interrupts_total{interrupt="irq9: acpi0 ++"} 30
+    interrupts_stray_total{interrupt="irq1: atkbd0"} 7
+    interrupts_stray_total{interrupt="irq9: acpi0 ++"} 3
+    """
+)
+
+
+def events(kernel: Counting, sources: Mapping[str, Thing | None]) -> None:
+    """Events by their handlers' names, with their sources; those whose names end so have none."""
+    made = []
+    for name, source in sources.items():
+        event = kernel.new("struct intr_event", ie_fullname=name.encode()).set(ie_source=source)
+        if not name.endswith(":"):
+            event.put("ie_handlers.cslh_first", event)
+        made.append(event)
+    kernel.link_list("TAILQ", kernel.variable("struct intr_events event_list"), made, "ie_list")
+
+
+def test_interrupts_on_x86(kernel: Counting) -> None:
+    """Of events with a handler and a source, each by its counters among all interrupts'."""
+    kernel.declare(EVENT + X86)
+    counts = kernel.variable("u_long intrcnt[8]", [0, 30, 3, 70, 7, 9, 9, 9])
+    step = kernel.c.abi.pointer  # as wide as a u_long
+    sources: dict[str, Thing | None] = {"swi4: clock (0)": None}
+    for name, at in {"irq9: acpi0 ++": 1, "irq5:": 5, "irq1: atkbd0": 3}.items():
+        counted = counts.address + step * at
+        source = kernel.new("struct intsrc").set(is_count=counted, is_straycount=counted + step)
+        sources[name] = source
+    events(kernel, sources)
+    found = answer(kernel, "freebsd-interrupts")
+    assert found.missing == {}
+    assert found.series == INTERRUPTS
+
+
+def test_interrupts_on_others(kernel: Counting) -> None:
+    """INTRNG has both counters of a source one behind the other."""
+    kernel.declare(EVENT + OTHERS)
+    sources: dict[str, Thing | None] = {"swi4: clock (0)": None}
+    for name, first in {"irq9: acpi0 ++": 30, "irq5:": 50, "irq1: atkbd0": 70}.items():
+        counts = kernel.variable(f"u_long counts_{first}[2]", [first, first // 10])
+        sources[name] = kernel.new("struct intr_irqsrc").set(isrc_count=counts)
+    events(kernel, sources)
+    found = answer(kernel, "freebsd-interrupts")
+    assert found.missing == {}
+    assert found.series == INTERRUPTS

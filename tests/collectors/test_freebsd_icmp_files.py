@@ -39,7 +39,7 @@ TYPES = """
     19 20 21 22 23 24 25 26 27 28 29 traceroute conversion_error mobile_redirect
     ipv6_where_are_you ipv6_i_am_here mobile_registration_request mobile_registration_reply
     domain_name_request domain_name_reply skip photuris
-""".split()
+"""
 """As netinet/ip_icmp.h numbers them; numbers that it does not name are their own names."""
 
 SPREAD = {"icps_outhist": "icmp_sent_messages_total", "icps_inhist": "icmp_received_messages_total"}
@@ -156,7 +156,7 @@ def test_icmp(machine: str) -> None:
         f'{series}{{jail="{stack}",type="{name}"}}': made.value(stack, f"icmpstat.{member}[{at}]")
         for member, series in SPREAD.items()
         for stack in STACKS
-        for at, name in enumerate(TYPES)
+        for at, name in enumerate(TYPES.split())
     }
     assert found.series == made.told(ICMP) | messages
 

@@ -202,7 +202,7 @@ RULES = """
     first_candidate same_address appropriate_scope deprecated_address home_address
     outgoing_interface matching_label public_or_temporary_address alive_interface
     better_virtual_status preferred_source rule_11 rule_12 rule_13 longest_match rule_15
-""".split()
+"""
 """srcrule_str of usr.bin/netstat/inet6.c."""
 
 
@@ -242,7 +242,7 @@ def test_ip6(machine: str) -> None:
             stack, f"ip6stat.ip6s_sources_rule[{at}]"
         )
         for stack in STACKS
-        for at, rule in enumerate(RULES)
+        for at, rule in enumerate(RULES.split())
     }
     several = {
         f'ip6_received_mbufs_total{{jail="{stack}",mbufs="two_or_more"}}': sum(

@@ -74,7 +74,7 @@ PACKETS = """
     dropped_packets_total{reason="too_large"} toobig
     dropped_packets_total{reason="policy"} pdrops
     dropped_packets_total{reason="crypto_failure"} crypto
-    replay_counter_wraps_total{} wrap
+    replay_wraps_total{} wrap
 """
 AUTHENTIC = """
     dropped_packets_total{reason="bad_authentication"} badauth
@@ -112,11 +112,11 @@ IPCOMP = """
     uncompressed_packets_total{reason="small"} threshold
     uncompressed_packets_total{reason="useless"} uncompr
 """
-MESSAGES = (
-    "reserved getspi update add delete get acquire register expire flush dump x_promisc x_pchange "
-    "x_spdupdate x_spdadd x_spddelete x_spdget x_spdacquire x_spddump x_spdflush x_spdsetidx "
-    "x_spdexpire x_spddelete2"
-).split()
+MESSAGES = """
+    reserved getspi update add delete get acquire register expire flush dump x_promisc x_pchange
+    x_spdupdate x_spdadd x_spddelete x_spdget x_spdacquire x_spddump x_spdflush x_spdsetidx
+    x_spdexpire x_spddelete2
+"""
 PFKEY = """
     requests_total{} out_total
     requests_bytes_total{} out_bytes
@@ -139,7 +139,7 @@ PFKEY = """
 """ + "".join(
     f'{way}_by_type_total{{type="{name}"}} {member}_msgtype[{at}]\n'
     for way, member in (("requests", "out"), ("answers", "in"))
-    for at, name in enumerate(MESSAGES)
+    for at, name in enumerate(MESSAGES.split())
 )
 
 TABLES: Mapping[str, tuple[str, str, str, str]] = {

@@ -5,7 +5,7 @@ Forged kernels of every word size and byte order, whose CPUs' numbers have gaps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from fakes.module_files import answer, expected
@@ -26,21 +26,18 @@ LIST_HEAD(zones, uma_zone);
 LIST_HEAD(kegs, uma_keg);
 struct uma_keg {
     void *uk_hash; struct zones uk_zones; uint32_t uk_reserve, uk_size, uk_flags; char *uk_name;
-    LIST_ENTRY(uma_keg) uk_link; struct uma_domain uk_domain[0];
+    LIST_ENTRY(uma_keg) uk_link; struct uma_domain uk_domain[SOME];
 };
 struct uma_zone {
     uint32_t uz_flags, uz_size; uint64_t uz_max_items; uint32_t uz_sleepers;
     counter_u64_t uz_xdomain; struct uma_keg *uz_keg; uint64_t uz_sleeps;
     LIST_ENTRY(uma_zone) uz_link; counter_u64_t uz_allocs, uz_frees, uz_fails; char *uz_name;
-    int uz_namecnt; struct uma_cache uz_cpu[0];
-};
-struct whole_keg { struct uma_keg keg; struct uma_domain domains[2]; };
-struct whole_zone {
-    struct uma_zone zone; struct uma_cache cpus[6]; struct uma_zone_domain domains[2];
+    int uz_namecnt; struct uma_cache uz_cpu[SOME];
 };
 """
 
 SECONDARY = 0x200
+"""UMA_ZONE_SECONDARY (vm/uma.h)."""
 
 
 @pytest.fixture(params=MACHINES)
@@ -49,37 +46,54 @@ def kernel(request: pytest.FixtureRequest) -> Counting:
     return Counting(request.param)
 
 
-def part(whole: Thing, kind: str) -> Thing:
-    """The struct that ``whole`` begins with, which has no end of its own."""
-    return Thing(whole.world, f"struct {kind}", whole.address)
+def longer(kernel: Counting, kind: str, array: str, lengths: Mapping[str, int]) -> list[Thing]:
+    """A struct whose last member goes on behind it: elements of ``lengths``, one kind after the
+    other; with these elements."""
+    sizes = {tag: kernel.c.size(f"struct {tag}") for tag in lengths}
+    start = kernel.c.offset(f"struct {kind}", array)
+    room = sum(sizes[tag] * length for tag, length in lengths.items())
+    first = kernel.world.bytes(bytes(start + room))
+    found = [Thing(kernel.world, f"struct {kind}", first)]
+    at = first + start
+    for tag, length in lengths.items():
+        found += [Thing(kernel.world, f"struct {tag}", at + sizes[tag] * n) for n in range(length)]
+        at += sizes[tag] * length
+    return found
 
 
 def keg(kernel: Counting, name: str, domains: Sequence[dict[str, int]], reserve: int = 0) -> Thing:
     """A keg in two memory domains."""
-    whole = kernel.new("struct whole_keg", domains=list(domains))
-    return part(whole, "uma_keg").set(uk_name=kernel.text(name), uk_reserve=reserve)
+    made, *parts = longer(kernel, "uma_keg", "uk_domain", {"uma_domain": 2})
+    for one, members in zip(parts, domains, strict=True):
+        one.set(**members)
+    return made.set(uk_name=kernel.text(name), uk_reserve=reserve)
 
 
 def zone(kernel: Counting, name: str, *, scale: int, keg: Thing | None, **members: object) -> Thing:
     """A zone whose numbers are ``scale`` times as large; there is no CPU 1, 3 or 4."""
-    whole = kernel.new("struct whole_zone")
-    for cpu in range(6):
+    lengths = {"uma_cache": 6, "uma_zone_domain": 2}
+    made, *parts = longer(kernel, "uma_zone", "uz_cpu", lengths)
+    for cpu, cache in enumerate(parts[:6]):
         there = cpu in kernel.cpus
-        whole.put(f"cpus[{cpu}].uc_allocs", scale * (1000 + cpu) if there else 77)
-        whole.put(f"cpus[{cpu}].uc_frees", scale * 100 if there else 78)
+        cache.put("uc_allocs", scale * (1000 + cpu) if there else 77)
+        cache.put("uc_frees", scale * 100 if there else 78)
         for at, bucket in enumerate(("free", "alloc", "cross"), 1):
-            whole.put(f"cpus[{cpu}].uc_{bucket}bucket.ucb_cnt", at + cpu if there else 79)
-    whole.put("domains[0].uzd_nitems", 30 * scale).put("domains[1].uzd_nitems", 4 * scale)
-    made = part(whole, "uma_zone")
+            cache.put(f"uc_{bucket}bucket.ucb_cnt", at + cpu if there else 79)
+    for domain, items in zip(parts[6:], (30 * scale, 4 * scale), strict=True):
+        domain.set(uzd_nitems=items)
     made.set(uz_name=kernel.text(name), uz_keg=keg, uz_allocs=kernel.counter([5, 6, 7]))
     made.set(uz_frees=kernel.counter([1, 1, 2]), uz_fails=kernel.counter([scale, 0, 1]))
     made.set(uz_xdomain=kernel.counter([0, scale, 2]), uz_sleeps=9 * scale)
     return made.set(**members)
 
 
-def test_zones(kernel: Counting) -> None:
-    """As vmstat -z: CPUs' and zones' counts together, free items of a keg once; equal names."""
-    kernel.declare(UMA)
+@pytest.mark.parametrize("flexible", ["0", "1"])
+def test_zones(kernel: Counting, flexible: str) -> None:
+    """As vmstat -z: CPUs' and zones' counts together, free items of a keg once; equal names.
+
+    An array that goes on behind its struct has no element, or before FreeBSD 15 one.
+    """
+    kernel.declare(UMA.replace("SOME", flexible))
     kernel.world.define("pagesizes", "u_long", [4096, 1 << 21])
     kernel.declare("u_long pagesizes[2]; u_int mp_maxid;")
     kernel.variable("int vm_ndomains", 2)
@@ -128,8 +142,6 @@ def test_zones(kernel: Counting) -> None:
         uma_item_size_bytes{number="0",zone="mbuf_packet"} 256
         uma_item_size_bytes{number="1",zone="mbuf"} 8
         uma_limit_items{number="0",zone="mbuf"} 5000
-        uma_limit_items{number="0",zone="mbuf_packet"} 0
-        uma_limit_items{number="1",zone="mbuf"} 0
         uma_sleeping_threads{number="0",zone="mbuf"} 0
         uma_sleeping_threads{number="0",zone="mbuf_packet"} 0
         uma_sleeping_threads{number="1",zone="mbuf"} 2

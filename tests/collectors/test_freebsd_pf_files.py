@@ -39,7 +39,8 @@ struct pfi_kkif {
 struct pfr_table { char pfrt_anchor[1024]; char pfrt_name[32]; };
 struct pfr_kstate_counter { counter_u64_t pkc_pcpu; uint64_t pkc_zero; };
 struct pfr_ktstats {
-    struct pfr_table pfrts_t; struct pfr_kstate_counter pfrkts_match, pfrkts_nomatch; int pfrkts_cnt;
+    struct pfr_table pfrts_t; struct pfr_kstate_counter pfrkts_match, pfrkts_nomatch;
+    int pfrkts_cnt;
 };
 struct pfr_ktable { struct pfr_ktstats pfrkt_kts; TABLE_ENTRY pfrkt_tree; };
 """
@@ -85,16 +86,9 @@ def status(kernel: Counting, *, often: bool) -> None:
     )
     host = Thing(kernel.world, "struct pf_kstatus", place(kernel, "pf_status"))
     host.set(syncookies_active=1)
-    lists = {
-        "counters": range(100, 117),
-        "lcounters": range(200, 210),
-        "scounters": (301, 302, 303),
-    }
-    if often:
-        lists |= {"fcounters": (401, 402, 403)}
-    for name, numbers in lists.items():
-        for at, pointer in enumerate(counters(kernel, list(numbers))):
-            kernel.world.write(host.at(name) + at * size(kernel), kernel.world.pointer(pointer))
+    firsts = {"counters": 100, "lcounters": 200, "scounters": 301}
+    for name, first in (firsts | {"fcounters": 401} if often else firsts).items():
+        put(kernel, host, name, range(first, first + COUNTERS[name]))
 
 
 def place(kernel: Counting, name: str) -> int:
@@ -116,23 +110,23 @@ def rest(kernel: Counting) -> None:
 COUNTERS = {"counters": 17, "lcounters": 10, "fcounters": 3, "scounters": 3}
 """PFRES_MAX, KLCNT_MAX, FCNT_MAX and SCNT_MAX (netpfil/pf/pf.h)."""
 
-REASONS = (
-    "match bad_offset fragment short normalize memory bad_timestamp congestion ip_option "
-    "protocol_checksum state_mismatch state_insert state_limit source_limit synproxy map_failed "
-    "translate"
-).split()
-LIMITS = (
-    "states_per_rule max_src_states max_src_nodes max_src_conn max_src_conn_rate "
-    "overload_table_insertion overload_flush_states synfloods_detected syncookies_sent "
-    "syncookies_validated"
-).split()
-TIMEOUTS = (
-    "tcp_first tcp_opening tcp_established tcp_closing tcp_finwait tcp_closed udp_first udp_single "
-    "udp_multiple icmp_first icmp_error other_first other_single other_multiple frag interval "
-    "adaptive_start adaptive_end src_track tcp_tsdiff sctp_first sctp_opening sctp_established "
-    "sctp_closing sctp_closed"
-).split()
-OPERATIONS = ("search", "insert", "removal")
+REASONS = """
+    match bad_offset fragment short normalize memory bad_timestamp congestion ip_option
+    protocol_checksum state_mismatch state_insert state_limit source_limit synproxy map_failed
+    translate
+"""
+LIMITS = """
+    states_per_rule max_src_states max_src_nodes max_src_conn max_src_conn_rate
+    overload_table_insertion overload_flush_states synfloods_detected syncookies_sent
+    syncookies_validated
+"""
+TIMEOUTS = """
+    tcp_first tcp_opening tcp_established tcp_closing tcp_finwait tcp_closed udp_first udp_single
+    udp_multiple icmp_first icmp_error other_first other_single other_multiple frag interval
+    adaptive_start adaptive_end src_track tcp_tsdiff sctp_first sctp_opening sctp_established
+    sctp_closing sctp_closed
+"""
+OPERATIONS = "search insert removal"
 INFO = expected(
     """
     pf_running{jail=""} 1
@@ -150,9 +144,9 @@ INFO = expected(
 )
 
 
-def numbered(metric: str, label: str, names: Sequence[str], first: int) -> dict[str, int]:
+def numbered(metric: str, label: str, names: str, first: int) -> dict[str, int]:
     """The host's series by a label, whose numbers follow one another."""
-    return {f'{metric}{{{label}="{name}"}}': at for at, name in enumerate(names, first)}
+    return {f'{metric}{{{label}="{name}"}}': at for at, name in enumerate(names.split(), first)}
 
 
 HOST = 'jail="",'

@@ -45,16 +45,16 @@ LOADS = """
     scheduler_preemption_pending{cpu="5"} 7
 """
 SETTINGS = """
-    scheduler_slice_ticks 12
-    scheduler_minimum_slice_ticks 2
+    scheduler_info{scheduler="ULE"} 1
+    scheduler_minimum_slice_seconds 0.25
     scheduler_interactivity_threshold 30
     scheduler_preemption_threshold 80
     scheduler_idle_spins 10000
     scheduler_balances 1
-    scheduler_balance_interval_ticks 127
+    scheduler_balance_interval_seconds 15.875
     scheduler_steals 0
     scheduler_steal_threshold_threads 3
-    scheduler_affinity_ticks 4
+    scheduler_affinity_seconds 0.004
     processes 61
     processes_max 7000
     processes_max_per_user 6300
@@ -64,7 +64,6 @@ SETTINGS = """
     process_last_pid 99998
 """
 VARIABLES = {
-    "sched_slice": 12,
     "sched_slice_min": 2,
     "preempt_thresh": 80,
     "sched_idlespins": 10000,
@@ -73,6 +72,8 @@ VARIABLES = {
     "steal_idle": 0,
     "steal_thresh": 3,
     "affinity": 4,
+    "hz": 1000,
+    "stathz": 8,
     "nprocs": 61,
     "maxproc": 7000,
     "maxprocperuid": 6300,
@@ -92,6 +93,7 @@ def kernel(request: pytest.FixtureRequest) -> Counting:
 def settings(kernel: Counting) -> None:
     """The variables that there is one of."""
     kernel.variable("u_int sched_interact", 30)
+    kernel.variable("char sched_name[32]", b"ULE")
     for name, value in VARIABLES.items():
         kernel.variable(f"int {name}", value)
 
@@ -187,17 +189,18 @@ VALUES = """
 """
 
 
-def callouts(kernel: Counting) -> None:
+def callouts(kernel: Counting, *, array: bool) -> None:
     """What each CPU has of callouts and clocks."""
     there = kernel.new("struct cc_exec").address
     busy = {"cc_exec_entity": [{"cc_curr": there, "cc_waiting": 1}, {}]}
     interrupt = {"cc_exec_entity": [{}, {"cc_curr": there}]}
     scans = {0: 100 * SECOND, 2: 101 * SECOND + SECOND // 2}
     entities = {0: {}, 2: busy, 5: interrupt}
-    kernel.percpu(
-        "struct callout_cpu cc_cpu",
-        {cpu: {**one, "cc_lastscan": scans.get(cpu, 0)} for cpu, one in entities.items()},
-    )
+    each = {cpu: {**one, "cc_lastscan": scans.get(cpu, 0)} for cpu, one in entities.items()}
+    if array:
+        kernel.variable("struct callout_cpu cc_cpu[6]", [each.get(at, busy) for at in range(6)])
+    else:
+        kernel.percpu("struct callout_cpu cc_cpu", each)
     kernel.percpu("sbintime_t hardclocktime", {0: SECOND, 2: SECOND // 4, 5: 3 * SECOND})
     states = {
         0: {"nextevent": 10 * SECOND},
@@ -207,10 +210,10 @@ def callouts(kernel: Counting) -> None:
     kernel.percpu("struct pcpu_state timerstate", states)
 
 
-def clocks(kernel: Counting) -> tuple[Thing, Thing]:
+def clocks(kernel: Counting, *, array: bool = False) -> tuple[Thing, Thing]:
     """Timecounters and event timers; the event timers in their order."""
     kernel.declare(CLOCKS)
-    callouts(kernel)
+    callouts(kernel, array=array)
     fast = kernel.new("struct timecounter", tc_frequency=3579545, tc_quality=-100)
     tsc = kernel.new("struct timecounter", tc_frequency=3 * 10**9, tc_quality=1000)
     fast.set(tc_name=kernel.text("ACPI-fast"))
@@ -241,30 +244,26 @@ def clocks(kernel: Counting) -> tuple[Thing, Thing]:
     return lapic, hpet
 
 
-def test_callouts_and_clocks(kernel: Counting) -> None:
+@pytest.mark.parametrize("array", [False, True], ids=["since 14", "before 14"])
+def test_callouts_and_clocks(kernel: Counting, array: bool) -> None:
     """sbintime_t as seconds; the names of what runs the clocks."""
-    timers = clocks(kernel)
+    timers = clocks(kernel, array=array)
     head = kernel.variable("struct et_eventtimers_list eventtimers")
     kernel.link_list("SLIST", head, timers, "et_all")
-    kernel.variable("int ticks", -5)
     found = answer(kernel, "freebsd-callout")
     assert found.missing == {}
     info = 'clock_source_info{eventtimer="LAPIC",timecounter="ACPI-fast"}'
     assert found.series.pop(info) == 1
-    assert found.series == pytest.approx(
-        expected(VALUES) | {"clock_ticks_total": (1 << 32) - 5}, rel=1e-9
-    )
+    assert found.series == pytest.approx(expected(VALUES), rel=1e-9)
 
 
 def test_a_list_of_which_the_compiler_left_the_pointer(kernel: Counting) -> None:
-    """eventtimers.0, whose type the kernel does not tell; ticksl is told by no compiler either."""
+    """eventtimers.0, whose type the kernel does not tell."""
     [lapic, hpet] = clocks(kernel)
     head = kernel.new("struct et_eventtimers_list")
     kernel.link_list("SLIST", head, (lapic, hpet), "et_all")
     kernel.world.define("eventtimers.0", "pointer", lapic)
-    kernel.world.define("ticksl", "u_long", 1 << 30)
     found = answer(kernel, "freebsd-callout")
     assert found.missing == {}
     assert found.series['eventtimer_hertz{eventtimer="LAPIC"}'] == 500
     assert found.series['eventtimer_hertz{eventtimer="HPET"}'] == 14318180
-    assert found.series["clock_ticks_total"] == 1 << 30

@@ -186,7 +186,7 @@ REST = """
 
 @pytest.mark.parametrize("declaration", [SINCE_14, BEFORE_14])
 def test_sockets(kernel: Counting, declaration: str) -> None:
-    """Of each network stack; those that listen have queues for buffers, those that are gone none."""
+    """Of each network stack; those that listen have queues, those that are gone nothing."""
     kernel.declare(declaration)
     tables(kernel, connections(kernel), pointer=declaration is BEFORE_14)
     local(kernel)

@@ -23,7 +23,7 @@ TCP = rows(
     tcp_bad_connection_attempts_total tcps_badsyn
     tcp_listen_queue_overflows_total tcps_listendrop
     tcp_ignored_resets_total tcps_badrst
-    tcp_small_segments_drops_total tcps_minmssdrops
+    tcp_minimum_mss_drops_total tcps_minmssdrops
     tcp_sent_packets_total tcps_sndtotal
     tcp_sent_data_packets_total tcps_sndpack
     tcp_sent_data_bytes_total tcps_sndbyte
@@ -145,7 +145,7 @@ TCP = rows(
 STATES = """
     CLOSED LISTEN SYN_SENT SYN_RCVD ESTABLISHED CLOSE_WAIT FIN_WAIT_1 CLOSING LAST_ACK FIN_WAIT_2
     TIME_WAIT
-""".split()
+"""
 """In the order of TCPS_CLOSED, TCPS_LISTEN, ... (netinet/tcp_fsm.h)."""
 
 UDP = rows(
@@ -190,7 +190,7 @@ def connections(made: Protocols) -> dict[str, int]:
     return {
         f'tcp_connections{{jail="{stack}",state="{state}"}}': number
         for stack in STACKS
-        for state, number in zip(STATES, made.sums("tcps_states", stack), strict=True)
+        for state, number in zip(STATES.split(), made.sums("tcps_states", stack), strict=True)
     }
 
 

@@ -13,6 +13,7 @@ from kvm_exporter.collectors.symbols.collecting import Symbols
 from kvm_exporter.collectors.symbols.files import SymbolsOptions
 from kvm_exporter.kvm import AccessDenied, KvmError
 from kvm_exporter.kvm.objects.freebsd.copies import FreeBSDCopies
+from kvm_exporter.kvm.objects.sysctls import Setting, Sysctl
 from kvm_exporter.snapshot import check
 from kvm_exporter.typed_yaml.option import File
 
@@ -35,6 +36,12 @@ metrics:
 """
 
 
+SETTINGS = [
+    Setting(Sysctl(("vm", "swtch"), ("", ""), description="Switches"), 7),
+    Setting(Sysctl(("dev", "cpu", "1", "freq"), ("", "", "core", "")), 2400),
+]
+
+
 @pytest.fixture
 def kernel():
     """A kernel with a counter and a list."""
@@ -54,7 +61,13 @@ def as_kvm(kernel, name="freebsd"):
     """The forged kernel as the collector is given one."""
     target = opened(kernel)
     return SimpleNamespace(
-        target=target, copies=FreeBSDCopies(target, PAGE), system=SimpleNamespace(name=name)
+        target=target,
+        copies=FreeBSDCopies(target, PAGE),
+        system=SimpleNamespace(name=name),
+        sysctls=lambda prefixes, without: iter(
+            one for one in SETTINGS if one.sysctl.name.startswith(tuple(prefixes))
+        ),
+        sysctl=lambda name: next((one for one in SETTINGS if one.sysctl.name == name), None),
     )
 
 
@@ -132,6 +145,37 @@ def test_a_module_that_needs_a_variable(kernel, tmp_path):
     assert missing["there"][0] == "nothing"
     assert "kvm_symbol_doubled" not in found
     assert found["kvm_symbol_device_bytes"] == {("a",): 5, ("b",): 7}
+
+
+def test_sysctls(kernel, tmp_path):
+    """A sysctl is a metric by a name of one's own, or by its tree's; trees may overlap."""
+    text = """
+    metrics:
+      - {name: switches_total, sysctl: vm.swtch}
+      - {name: nothing, sysctl: vm.zzz}
+    sysctls: [{tree: dev}]
+    """
+    modules = (module(tmp_path, text), module(tmp_path, "sysctls: [{tree: ''}]", "all"))
+    found = collected(Symbols(SymbolsOptions(modules)), as_kvm(kernel))
+    assert found["kvm_symbol_switches_total"] == {(): 7}
+    assert found["sysctl_dev_cpu_freq"] == {("1",): 2400}
+    assert found["sysctl_vm_swtch"] == {(): 7}
+    [(_, metric, reason)] = found["kvm_symbols_missing"]
+    assert (metric, "no such sysctl" in reason) == ("nothing", True)
+
+
+def test_what_fails_costs_only_its_own_part(kernel, tmp_path):
+    """Sysctls that are refused leave the symbols' metrics; the module says that it failed."""
+    kvm = as_kvm(kernel)
+
+    def refused(*_):
+        raise AccessDenied("sysctl: Operation not permitted")
+
+    kvm.sysctls = refused
+    modules = (module(tmp_path, GOOD + "sysctls: [{tree: dev}]"),)
+    found = collected(Symbols(SymbolsOptions(modules)), kvm)
+    assert found["kvm_symbol_packets_total"] == {(): 30}
+    assert found["kvm_symbols_module_success"] == {("module",): 0}
 
 
 def test_metrics_of_the_configuration_itself(kernel, tmp_path):

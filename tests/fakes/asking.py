@@ -1,81 +1,128 @@
-"""What does a forged kernel that counts answer to expressions?  Asked as the exporter asks."""
+"""What can be asked of a kernel?  Everything; and nothing but a KvmError may come instead."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
 
-from fakes.counting import opened
-from forge.counting import PAGE, Counting
+from kvm_exporter import cli, kvm
+from kvm_exporter.kvm import DumpOptions, Kvm, KvmError
+from kvm_exporter.kvm.objects.model import ProcOp
 
-from kvm_exporter.kvm.expressions.budgets import Budget
-from kvm_exporter.kvm.expressions.plan import Plan
-from kvm_exporter.kvm.expressions.running import Collected
-from kvm_exporter.kvm.expressions.wanted import List, Metric, Module
-from kvm_exporter.kvm.memory import Memory
-from kvm_exporter.kvm.objects.freebsd.copies import FreeBSDCopies
+MOST = 5000
+"""Rows that are taken of what may have no end."""
 
-PLENTY = Budget(1 << 24, 1 << 17, lambda: False)
+NAMES = ("allproc", "version", "_version", "pcpu_entry_x", "vnet_entry_ifnet", "missing", "\udcff")
+LINUX_NAMES = ("init_task", "linux_banner", "forged_poll")
+PIDS = (0, 1, 2, 40, -1, 1 << 40)
+ADDRESSES = (0, -1, 1 << 31, 0xC1230000, 0xFFFFF80000000000, 0xFFFFFE0001230000, (1 << 64) - 1)
+LENGTHS = (0, 8, 5000, 1 << 40, -1)
 
-Labels = tuple[tuple[str, str], ...]
+ANSWERS: dict[str, Callable[[Kvm], object]] = {
+    "facts": Kvm.facts,
+    "nlist": lambda kernel: kernel.nlist(NAMES),
+    "Linux's names": lambda kernel: kernel.nlist(LINUX_NAMES),
+    "symbols": lambda kernel: list(islice(kernel.symbols, MOST)),
+    "pages": lambda kernel: list(islice(kernel.pages(), MOST)),
+    "processes": lambda kernel: list(islice(kernel.processes(), MOST)),
+    "threads": lambda kernel: list(islice(kernel.processes(threads=True), MOST)),
+    "users": lambda kernel: list(kernel.processes(("comm",), ProcOp.UID, 0)),
+    "thread": lambda kernel: list(kernel.processes(None, ProcOp.PID, 100011)),
+    "open files": lambda kernel: list(islice(kernel.open_files(), MOST)),
+    "swap devices": Kvm.swap_devices,
+    "swap activity": Kvm.swap_activity,
+    "load average": Kvm.load_average,
+    "CPU times": Kvm.cpu_times,
+    "each CPU's times": Kvm.cpu_times_per_cpu,
+    "memory": Kvm.memory,
+    "kernel": Kvm.kernel,
+    "uname": Kvm.uname,
+    "life": Kvm.life,
+    "message buffer": Kvm.message_buffer,
+    "jails": Kvm.jails,
+    "mounts": Kvm.mounts,
+    "interfaces": Kvm.interfaces,
+    "types": lambda kernel: list(islice(kernel.target.types.names(), MOST)),
+    "variable": lambda kernel: str(kernel.target.variable("msgbufp").value()),
+    "struct": lambda kernel: str(kernel.target.view(0xFFFFFE0001230000, "struct proc").value()),
+    "task": lambda it: str(it.target.variable("init_task", "struct task_struct").value()),
+    "refusals": Kvm.refusals,
+}
+"""What ``answers`` tells; the same of the same dump, whoever asks and when."""
 
-
-@dataclass
-class Asked:
-    """What a module was answered: samples by metric and labels, reasons by what is missing."""
-
-    samples: dict[str, dict[Labels, int | float]]
-    missing: dict[str, str]
-    collected: Collected
-
-    def __getitem__(self, metric: str) -> dict[Labels, int | float]:
-        return self.samples[metric]
-
-
-def ask(
-    kernel: Counting,
-    metrics: Sequence[Metric] = (),
-    lists: Sequence[List] = (),
-    *,
-    types: Mapping[str, str] | None = None,
-    budget: Budget = PLENTY,
-    memory: Memory | None = None,
-) -> Asked:
-    """Compile and collect once."""
-    target = opened(kernel, memory)
-    plan = Plan(target, FreeBSDCopies(target, PAGE), Module(metrics, lists, types or {}))
-    return answered(plan, plan.collect(budget), [*metrics, *_of(lists)])
-
-
-def _of(lists: Sequence[List]) -> Iterator[Metric]:
-    for one in lists:
-        yield from one.metrics
-
-
-def answered(plan: Plan, collected: Collected, metrics: Sequence[Metric]) -> Asked:
-    """What was collected, by names; no labels twice."""
-    samples: dict[str, dict[Labels, int | float]] = {}
-    for metric, names, found in zip(metrics, plan.labels, collected.samples, strict=True):
-        mine = samples.setdefault(metric.name, {})
-        for values, number in found:
-            labels = tuple(zip(names, values, strict=True))
-            assert labels not in mine, f"{metric.name}: {labels} is there twice"
-            mine[labels] = number
-    return Asked(samples, {one.metric: one.reason for one in plan.missing}, collected)
-
-
-def values(
-    kernel: Counting, expressions: Sequence[str], **how: object
-) -> dict[str, int | float | dict[Labels, int | float] | str]:
-    """Each expression's number; by labels where it has some, a reason where it is missing."""
-    options = {key: how.pop(key) for key in ("types", "memory", "budget") if key in how}
-    metrics = [Metric(text, (text,), **how) for text in expressions]
-    found = ask(kernel, metrics, **options)
-    return {text: _one(found, text) for text in expressions}
+SUBJECTS = (
+    *("info", "ps", "ps --threads", "swap", "msgbuf", "jails", "mounts", "interfaces", "files"),
+    *(
+        "nlist allproc init_task missing",
+        "symbols *p*",
+        "type proc",
+        "read version 64",
+        "pages",
+        "textdump",
+    ),
+)
+"""Of ``kvm_exporter inspect``."""
 
 
-def _one(found: Asked, text: str) -> int | float | dict[Labels, int | float] | str:
-    if text in found.missing:
-        return found.missing[text]
-    samples = found[text]
-    return samples[()] if list(samples) == [()] else samples
+def ask(kernel: Path | None, core: Path, options: DumpOptions | None = None) -> dict[str, object]:
+    """Open the dump and ask everything; the answers, those that failed left out.
+
+    Without ``kernel`` it is a Linux's, which needs none.
+    Anything but a KvmError goes through, and a file that stays open fails.
+    """
+    before = _open_files()
+    found: dict[str, object] = {}
+    with (
+        contextlib.suppress(KvmError),
+        kvm.open(kernel and str(kernel), str(core), dump_options=options) as opened,
+    ):
+        found = answers(opened)
+    assert _open_files() == before, "a file is still open"
+    return found
+
+
+def answers(opened: Kvm) -> dict[str, object]:
+    """What an open kernel answers."""
+    found = {}
+    for name, act in (*ANSWERS.items(), *_with_arguments()):
+        with contextlib.suppress(KvmError):
+            found[name] = act(opened)
+    return found
+
+
+def _with_arguments() -> Iterator[tuple[str, Callable[[Kvm], object]]]:
+    for pid in PIDS:
+        yield f"arguments of {pid}", lambda kernel, pid=pid: kernel.arguments(pid)
+        yield f"environment of {pid}", lambda kernel, pid=pid: kernel.environment(pid)
+        yield f"program of {pid}", lambda kernel, pid=pid: kernel.executable(pid)
+    for at in ADDRESSES:
+        for length in LENGTHS:
+            yield f"{length} at {at:#x}", lambda it, at=at, length=length: it.read(at, length)
+
+
+def inspect(kernel: Path | None, core: Path) -> dict[str, str]:
+    """What each subject of ``inspect`` prints, as text and as JSON, for a plain terminal.
+
+    An error is a line on stderr and a status of 1.
+    """
+    shown = {}
+    of = [f"--core={core}", *([f"--kernel={kernel}"] if kernel else [])]
+    for subject in SUBJECTS:
+        for form in ((), ("--json",)):
+            arguments = ("inspect", *subject.split(), *form)
+            out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()) as err:
+                status = cli.main([*arguments, *of])
+                out.flush()
+            assert status in (0, 1)
+            assert bool(status) == bool(err.getvalue().strip())
+            shown[" ".join(arguments)] = out.buffer.getvalue().decode("ascii")
+    return shown
+
+
+def _open_files() -> int:
+    return len(os.listdir("/dev/fd"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from fakes.asking import PLENTY, answered
+from fakes.counted import PLENTY, answered
 from fakes.counting import opened
 from forge.counting import PAGE, Counting
 

@@ -50,6 +50,7 @@ DECLARATIONS = (
     + """
 struct pcpu {
     u_int pc_cpuid; uint64_t pc_early_dummy_counter; u_long pc_zpcpu_offset; long pc_cp_time[5];
+    int8_t pc_vfs_freevnodes;
 };
 TAILQ_HEAD(prisonlist, prison);
 struct prison {

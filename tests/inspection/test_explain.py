@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from forge.counting import Counting
+from forge.counting import LISTS, Counting
 from forge.crashed import BASES, crash
 
 from kvm_exporter import cli
@@ -55,6 +55,12 @@ def counting(machine):
     kernel.variable("struct ring *rings[3]", [ring, None, ring])
     kernel.variable("struct counts *lost", BASES[machine] + (64 << 20))
     kernel.variable("enum states state", 2)
+    kernel.declare(LISTS["TAILQ"].head("devices", "device"))
+    kernel.declare(
+        f"struct device {{ int d_used; {LISTS['TAILQ'].entry('device')} d_list; char d_name[8]; }};"
+    )
+    devices = [kernel.new("struct device", d_used=n, d_name=b"da%d" % n) for n in (3, 5)]
+    kernel.link_list("TAILQ", kernel.variable("struct devices devs", {}), devices, "d_list")
     kernel.variable("int levels[20]", list(range(100, 120)))
     kernel.world.define("untyped", "int", 1234)
     return kernel
@@ -106,6 +112,11 @@ def ask(dumps, capsys):
         (["(int)untyped"], {"": 1234}),
         (["state"], {"": 2}),
         (["rings[1]->r_counts->c_in"], {"": None}),
+        (["d_used * 2", "--each=devs"], {"": 6}),
+        (["d_used + position", "--each=devs", "--via=d_list", "--number=1"], {"": 6}),
+        (["d_name", "--each=devs", "--number=1"], {"": "da5"}),
+        (["&it == devs.tqh_first", "--each=devs"], {"": 1}),
+        (["r_counts->c_out + position", "--each=rings", "--number=1"], {"": 52}),
     ],
 )
 def test_every_read_is_in_the_file(machine, argv, samples, dumps, capsys):
@@ -150,6 +161,31 @@ def test_a_story_for_people(ask):
     assert re.search(
         r"physical +0x\w+\n    file +/.*vmcore.0 at 0x\w+\n    bytes +32 00 00 00", told
     )
+
+
+def test_an_element_of_a_list(ask):
+    """Which of how many it is, of which type, where; reads are told as its bytes."""
+    lines = ask("explain", "d_used", "--each=devs", "--number=1").out.splitlines()
+    assert lines[0] == "devs"
+    assert lines[1].split() == ["element", "number", "1", "of", "2"]
+    assert lines[2].split() == ["type", "struct", "device"]
+    assert "read 0: the element" in lines
+    [read] = ask.json("d_name", "--each=devs")["reads"]
+    assert (read["element"], read["pointer"], read["offset"]) == (True, None, 24)
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["d_used", "--each=devs", "--number=2"], "devs has no element 2: it has 2"),
+        (["d_used", "--each=dev"], "no variable dev; near dev: devs\n    dev\n    ^"),
+        (["d_use", "--each=devs"], "d_use\n    d_use\n    ^"),
+        (["c_in", "--each=total"], "total"),
+    ],
+)
+def test_lists_and_elements_that_are_not_there(argv, said, ask):
+    """The complaint says how many there are, or points into the list's own expression."""
+    assert said in ask("explain", *argv, status=1).err
 
 
 def test_memory_that_is_not_there(ask):
@@ -245,6 +281,8 @@ def test_copies_that_are_not_there(argv, said, ask):
         (["a", "--cpu=-1"], "CPU"),
         (["a", "--cpu=x"], "neither sum nor each"),
         (["a", "--type=int"], "not SYMBOL=TYPE"),
+        (["a", "--each=b["], "ends too early"),
+        (["a", "--each=b", "--number=-1"], "no number from 0 on"),
         (["a", "--type=a=int["], "goes on oddly"),
         ([], "EXPR"),
         (["a", "--kernel=/boot/kernel/kernel"], "name it with --core"),

@@ -146,6 +146,33 @@ def test_inspect(answer):
     assert "linux_banner" in answer["symbols"]["out"]
 
 
+def test_explain(answer):
+    """A CPU's time in the kernel lies between /proc/stat's before and after, and in /proc/kcore."""
+    told = answer["told"]
+    assert (told["status"], told["err"]) == (0, "")
+    story = json.loads(told["out"])
+    assert len(story["samples"]) == len(story["reads"]) == 2
+    for cpu, sample in enumerate(story["samples"]):
+        assert sample["labels"] == {"cpu": str(cpu)}
+        before, after = (
+            int(re.search(rf"^cpu{cpu} \d+ \d+ (\d+) ", answer[when], re.MULTILINE)[1])
+            for when in ("before", "after")
+        )
+        # nanoseconds, of which /proc/stat counts hundredths of a second (USER_HZ)
+        assert before <= sample["value"] // 10**7 <= after
+    for read, sample in zip(story["reads"], story["samples"], strict=True):
+        assert (read["file"], read["physical"], read["walk"]) == ("/proc/kcore", None, [])
+        assert int.from_bytes(bytes.fromhex(read["bytes"]), "little") == sample["value"]
+    assert re.search(r"^    file +/proc/kcore at 0x", answer["threads"]["out"], re.MULTILINE)
+    assert re.search(r"^nr_threads = \d+$", answer["threads"]["out"], re.MULTILINE)
+    [row] = json.loads(answer["candidates"]["out"])
+    assert (row["name"], row["kind"]) == ("kernel_cpustat.cpustat", "percpu")
+    assert answer["mistake"]["status"] == 1
+    assert answer["mistake"]["err"].endswith(
+        "near names: cpustat\n    kernel_cpustat.cpustats\n                   ^\n"
+    )
+
+
 def test_unprivileged(answer):
     """Memory and addresses are refused, with what they would take; types and metrics are not."""
     assert {name: said["status"] for name, said in answer.items()} == {

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import monotonic
 
-from kvm_exporter.collectors.symbols import account, asking
+from kvm_exporter.collectors.symbols import account, asking, sysctls
 from kvm_exporter.collectors.symbols.account import Account
 from kvm_exporter.collectors.symbols.families import Families
 from kvm_exporter.collectors.symbols.files import SymbolsOptions, load, shipped
@@ -20,6 +20,7 @@ from kvm_exporter.metric import Family
 OWN = "own"
 """What the metrics are called that stand in the configuration itself."""
 
+NO_NUMBER = "this kernel has no such sysctl, or it is no number"
 EVERYTHING = "*"
 """Whose absence is told once for all metrics of a module."""
 
@@ -38,6 +39,13 @@ class Module:
         self._options = options
         self._asked = asking.asked(options)
         self._numbered = asking.numbered(options)
+        self._by_sysctl = [one for one in options.metrics if one.sysctl]
+        trees = [sysctls.Tree(one.tree, one.without) for one in options.sysctls]
+        self._parts: list[Callable[[Kvm], Iterable[Family]]] = [
+            *([self._of_symbols] if self._numbered else ()),
+            *([self._of_sysctls] if self._by_sysctl else ()),
+            *([sysctls.Sysctls(trees).families] if trees else ()),
+        ]
         self._clock = clock
         self._kvm: Kvm | None = None
         self._plan: Plan | None = None
@@ -45,37 +53,48 @@ class Module:
         self._missing: Sequence[tuple[str, str]] = ()
 
     def collect(self, kvm: Kvm) -> Sequence[Family]:
-        """The module's families; none, and an error in the account, where it fails as a whole."""
+        """The module's families; what fails leaves an error in the account, and the others be."""
         begin = self._clock()
         self.account.error = ""
-        found: Sequence[Family] = ()
-        try:
-            found = self._collect(kvm, begin) if self._numbered else ()
-        except KvmError as error:
-            self._fail(str(error))
+        found: list[Family] = []
+        for part in self._parts:
+            try:
+                found += part(kvm)
+            except KvmError as error:
+                self._fail(str(error))
         self.account.seconds = self._clock() - begin
         return found
 
     def is_compiled(self, kvm: Kvm) -> bool:
-        """Whether it has a plan for that kernel already."""
-        return self._plan is not None and self._kvm is kvm
+        """Whether it has a plan for that kernel already, or needs none."""
+        return not self._numbered or (self._plan is not None and self._kvm is kvm)
 
     def postpone(self) -> None:
         """Leave it to a later collection."""
         self._fail("not compiled yet; the next collection goes on")
 
-    def _collect(self, kvm: Kvm, begin: float) -> Sequence[Family]:
+    def _of_sysctls(self, kvm: Kvm) -> Iterator[Family]:
+        """The metrics that sysctls give by name."""
+        for one in self._by_sysctl:
+            value = sysctls.number(kvm, one.sysctl)
+            if value is None:
+                self.account.missing = [*self.account.missing, (one.name, NO_NUMBER)]
+            else:
+                yield asking.metric(one, ()).single(value)
+
+    def _of_symbols(self, kvm: Kvm) -> Sequence[Family]:
+        """The metrics that the plan gives."""
         needed = self._options.needs
         if needed and kvm.copies.variable(needed) is None:
             self._plan = None
             self.account.missing = [(EVERYTHING, f"this kernel has no {needed}")]
             return ()
         plan = self._plan
-        if plan is None or not self.is_compiled(kvm):
+        if plan is None or self._kvm is not kvm:
             plan, self._kvm = Plan(kvm.target, kvm.copies, self._asked), kvm
             self._plan = plan
         limit = self._options.budget
-        end = begin + limit.time_seconds
+        end = self._clock() + limit.time_seconds
         before = plan.compilations
         collected = plan.collect(Budget(limit.bytes, limit.elements, lambda: self._clock() > end))
         if plan.compilations != before:
@@ -123,7 +142,7 @@ class Symbols:
     def collect(self, kvm: Kvm) -> Iterable[Family]:
         """Every module's families, then how the modules fared.
 
-        Errors: KvmError where not one module could be collected.
+        Errors: KvmError where all modules failed, and nothing was collected.
         """
         if self._modules is None:
             self._modules = tuple(self._made(self._chosen(kvm)))
@@ -138,9 +157,10 @@ class Symbols:
             else:
                 module.postpone()
         accounts = [module.account for module in self._modules]
-        if accounts and all(one.error for one in accounts):
+        if accounts and not found and all(one.error for one in accounts):
             raise KvmError(accounts[0].error)
-        return [*found, *account.families(accounts)]
+        unique = {family.metric.name: family for family in reversed(found)}  # trees may overlap
+        return [*reversed(unique.values()), *account.families(accounts)]
 
     def _made(self, chosen: Iterable[tuple[str, ModuleOptions]]) -> Iterator[Module]:
         """The modules, without metrics that an earlier one has."""
@@ -155,7 +175,7 @@ class Symbols:
     def _chosen(self, kvm: Kvm) -> Iterator[tuple[str, ModuleOptions]]:
         """The modules that are this kernel's, by name."""
         own = self._options.own
-        if asking.numbered(own) or own.sysctls:
+        if own.metrics or own.lists or own.sysctls:
             yield OWN, own
         if self._options.modules is None:
             files = ((name, load(path)) for name, path in shipped().items())

@@ -26,5 +26,7 @@ def first_of(alternatives: Sequence[str], of: Callable[[str], T], reads: Reads) 
             raise
         except KvmError as e:
             reads.forget(before)
+            if len(alternatives) == 1:  # it knows its column
+                raise
             reasons.append(str(e))
     raise KvmError("; or ".join(reasons) or "no expression is given")

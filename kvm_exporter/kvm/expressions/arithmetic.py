@@ -53,7 +53,7 @@ def address(kernel: Kernel, reads: Reads, operand: Operand) -> Number:
     match operand:
         case Reference(to=place) if place.bits is None and place.counters is None:
             return Number(Address(place.base, place.offset))
-        case Place():
+        case Place() if is_pointer(operand):
             return Number(Value(pointer_read(kernel, operand, reads)))
         case Number(formula=Constant(value=0)):
             return operand

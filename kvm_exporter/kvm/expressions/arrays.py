@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from kvm_exporter.kvm.expressions.budgets import Ledger
 from kvm_exporter.kvm.expressions.chunks import PAGE
+from kvm_exporter.kvm.expressions.layouts import Column
 from kvm_exporter.kvm.expressions.program import Strided
-from kvm_exporter.kvm.expressions.rounds import Column, Reading
+from kvm_exporter.kvm.expressions.reading import Reading
 from kvm_exporter.kvm.expressions.walking import Elements
 
 

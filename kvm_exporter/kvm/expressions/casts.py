@@ -58,7 +58,9 @@ def _place(kernel: Kernel, reads: Reads, place: Place, type_: Type) -> Operand:
     if isinstance(known, Pointer):
         return place._replace(type=_pointer(known, type_))
     if isinstance(known, Array) and isinstance(resolve(type_), Pointer):
-        return _reference(kernel, Reference(place._replace(type=known.element())), type_)
+        return _reference(
+            kernel, Reference(place._replace(type=known.element(), open=False)), type_
+        )
     if known is None or isinstance(known, Void | Composite | Array):
         return taken(kernel, place, type_)
     if isinstance(resolve(type_), Pointer):
@@ -96,7 +98,7 @@ def taken(kernel: Kernel, place: Place, type_: Type) -> Place:
             return _counters(kernel, place, array, type_)
     elif place.size:
         type_ = _fitting(type_, place.size)
-    return place._replace(type=type_, bits=None)
+    return place._replace(type=type_, bits=None, open=False)
 
 
 def _fitting(type_: Type, most: int) -> Type:

@@ -8,7 +8,7 @@ from typing import Any
 
 from kvm_exporter.kvm.expressions.budgets import Ledger
 from kvm_exporter.kvm.expressions.program import Chain
-from kvm_exporter.kvm.expressions.rounds import Reading
+from kvm_exporter.kvm.expressions.reading import Reading
 from kvm_exporter.kvm.expressions.slots import Table
 from kvm_exporter.kvm.expressions.walking import Elements, Firsts, Nodes
 
@@ -76,7 +76,7 @@ class _Walk:
         way = self._follow(first)
         again = None
         if way.torn or way.lost:
-            again = self._nodes.pointer(self._start, self._ledger)
+            again = self._nodes.reading.pointer(self._start, self._ledger)
         if again is None:
             return way
         return max(way, self._follow(again), key=lambda one: (one.whole, len(one.nodes)))
@@ -105,6 +105,6 @@ class _Walk:
                 way.torn, way.lost = node is not None, node is None
                 return way
             else:
-                at, retried = self._nodes.pointer(link, ledger), True
+                at, retried = self._nodes.reading.pointer(link, ledger), True
         way.whole, way.lost = at is not None, at is None
         return way

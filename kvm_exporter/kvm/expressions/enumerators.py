@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from kvm_exporter.kvm.errors import KvmError
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from kvm_exporter.kvm.errors import KvmError, TypeMissing
+from kvm_exporter.kvm.objects.spelling import nearest
 from kvm_exporter.kvm.types.model import Types
 
 MOST = 1 << 20
@@ -21,19 +25,26 @@ class Enumerators:
 
         KvmError where enums differ about it.
         """
-        if self._values is None:
-            self._values = self._read()
-        values = self._values.get(name, set())
+        values = self._known().get(name, set())
         if len(values) > 1:
             told = " or ".join(map(str, sorted(values)))
             raise KvmError(f"{name} is {told}: say of which enum, (enum NAME){name}")
         return next(iter(values), None)
 
-    def _read(self) -> dict[str, set[int]]:
-        found: dict[str, set[int]] = {}
+    def like(self, name: str) -> Sequence[str]:
+        """A few constants that are spelled nearly so, the nearest first."""
+        return nearest(name, self._known())
+
+    def _known(self) -> Mapping[str, set[int]]:
+        if self._values is None:
+            self._values = {}
+            with suppress(TypeMissing):  # a kernel without types has no constants either
+                self._read(self._values)
+        return self._values
+
+    def _read(self, found: dict[str, set[int]]) -> None:
         for enum in self._types.enums():
             for name, value in enum.values:
                 found.setdefault(name, set()).add(value)
             if len(found) > MOST:
                 break
-        return found

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from kvm_exporter.kvm.errors import KvmError
+from kvm_exporter.kvm.errors import AccessDenied, KvmError
 from kvm_exporter.kvm.expressions import arithmetic, casts, indexing, kinds, places, totals
 from kvm_exporter.kvm.expressions.immediate import integer
 from kvm_exporter.kvm.expressions.kernel import Kernel
@@ -81,7 +81,7 @@ class Evaluation:
 
     def numbers(self, node: Node) -> Spread[Number]:
         """The numbers that it is, with the copies of CPUs added up if they are to be."""
-        return self.located(node, self._numbers)
+        return self.located(node, lambda one: self._totals(self.operands(one)))
 
     def truth(self, node: Node) -> Formula:
         """A number, or an address, of which only counts whether it is 0."""
@@ -94,15 +94,14 @@ class Evaluation:
         """``of`` the node; errors are told at its column, unless an inner one has told already."""
         try:
             return of(node)
+        except AccessDenied:
+            raise
         except ExpressionError as e:
             if e.expression == self._expression:
                 raise
             raise ExpressionError(self._expression, node.column, e.what) from e
         except KvmError as e:
             raise ExpressionError(self._expression, node.column, str(e)) from e
-
-    def _numbers(self, node: Node) -> Spread[Number]:
-        return self._totals(self.values(node))
 
     def values(self, node: Node) -> Spread[Operand]:
         """As ``operands``, where a constant of an enum may stand."""
@@ -117,15 +116,13 @@ class Evaluation:
             value = self._kernel.enumerator(node.text)
             found = None if value is None else single(constant(value))
         if found is None:
-            raise self._kernel.unknown(node.text)
+            raise self._kernel.unknown(node.text, constants=constants)
         return found
 
     def _operands(self, node: Node) -> Spread[Operand]:
         match node:
-            case Literal() | Name():
-                return (
-                    single(constant(node.value)) if isinstance(node, Literal) else self._name(node)
-                )
+            case Name():
+                return self._name(node)
             case Cast():
                 return self._cast(node)
             case Unary():
@@ -134,7 +131,7 @@ class Evaluation:
                 return self._binary(node)
             case Call():
                 return self._call(node)
-        return self._path(node)
+        return single(constant(node.value)) if isinstance(node, Literal) else self._path(node)
 
     def _path(self, node: Node) -> Spread[Operand]:
         match node:
@@ -157,8 +154,7 @@ class Evaluation:
         return mapped(of, lambda one: places.member(self._kernel, one, node.name))
 
     def _pointed(self, of: Node, number: int = 0) -> Spread[Operand]:
-        found = places.pointed(self._kernel, self._reads, self.operands(of), number)
-        return Spread(found.axes, found.items)
+        return places.pointed(self._kernel, self._reads, self.operands(of), number)
 
     def constant(self, node: Node) -> int:
         """An integer that is worked out now (rule 3)."""
@@ -169,8 +165,9 @@ class Evaluation:
     def _constant(self, node: Node) -> int:
         reads = Reads()
         only = self._frame.vnets if len(self._frame.vnets) == 1 else (self._kernel.vnet("host"),)
-        outside = Evaluation(self._kernel, reads, Frame(vnets=only), self._expression)
-        number = outside.numbers(node)
+        frame = Frame(vnets=only)
+        outside = Evaluation(self._kernel, reads, frame, self._expression)
+        number = totals.numbers(self._kernel, reads, frame, outside.values(node))
         if number.axes:
             raise KvmError("an index is one number")
         return integer(self._kernel, reads, number.first.formula)
@@ -197,8 +194,7 @@ class Evaluation:
         """With the copies of a counter apart, if it is one."""
         if not all(totals.splits(one) for one in of.values):
             return of
-        found = totals.each(self._kernel, self._reads, self._frame, of)
-        return Spread(found.axes, found.items)
+        return totals.each(self._kernel, self._reads, self._frame, of)
 
     def _unary(self, node: Unary) -> Spread[Operand]:
         if node.operator == "*":

@@ -208,11 +208,9 @@ def _wrapped(kernel: Kernel, reads: Reads, place: Place) -> Number:
         inner = member(kernel, inner, only.name) if only.name else inner._replace(type=only.type())
     if only or inner is place:
         raise KvmError(_struct_is_none(kernel, place))
-    found = number(kernel, reads, inner)
-    if unsigned and isinstance(found.type, Integer) and found.type.signed:
-        bare = Integer(found.type.name, found.type.size, signed=False)
-        return scalar(kernel, reads, inner, bare)
-    return found
+    if unsigned and isinstance(type_, Integer):
+        return scalar(kernel, reads, inner, Integer(type_.name, type_.size, signed=False))
+    return number(kernel, reads, inner)
 
 
 def _struct_is_none(kernel: Kernel, place: Place) -> str:

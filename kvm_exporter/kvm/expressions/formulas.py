@@ -14,6 +14,7 @@ from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
+from kvm_exporter.kvm.expressions.layouts import Column
 from kvm_exporter.kvm.expressions.operators import BINARY, UNARY, whole, wrapping
 from kvm_exporter.kvm.expressions.program import (
     ABSOLUTE,
@@ -30,7 +31,6 @@ from kvm_exporter.kvm.expressions.program import (
     Truncated,
     Value,
 )
-from kvm_exporter.kvm.expressions.rounds import Column
 from kvm_exporter.kvm.expressions.slots import Places
 from kvm_exporter.kvm.expressions.texts import text
 
@@ -55,6 +55,10 @@ class Formulas:
             lambda: self._fast.function(formula), lambda: self._careful.function(formula)
         )
 
+    def numbers(self, formulas: Sequence[Formula]) -> Together:
+        """Several formulas' numbers."""
+        return Together([self.number(one) for one in formulas], lambda: self._fast.plain(formulas))
+
     def label(self, formula: Formula) -> Evaluated:
         """A formula's texts; a number's are its digits."""
         return Evaluated(lambda: self._fast.label(formula), lambda: self._careful.label(formula))
@@ -71,24 +75,51 @@ class Evaluated:
         """A value for each row, None for none; ``gaps``: there may be unread ones in the rows."""
         if not gaps:
             try:
-                return tuple(map(self._fast, rows))
+                return tuple(map(self.fast, rows))
             except ArithmeticError:  # of one of the rows
                 pass
-        return tuple(map(self._value, rows))
+        return tuple(map(self.value, rows))
 
-    def _value(self, row: Row) -> Any:  # noqa: ANN401 - a number or a text
+    def value(self, row: Row) -> Any:  # noqa: ANN401 - a number or a text
+        """The value for a row that may lack some, None for none."""
         try:
             return self._careful(row)
         except ArithmeticError:
             return None
 
     @cached_property
-    def _fast(self) -> Function:
+    def fast(self) -> Function:
+        """The value for a row that lacks nothing; or ArithmeticError."""
         return self._make_fast()
 
     @cached_property
     def _careful(self) -> Function:
         return self._make_careful()
+
+
+class Together:
+    """Several formulas' values for one row."""
+
+    def __init__(self, each: Sequence[Evaluated], plain: Callable[[], Sequence[int]]) -> None:
+        self._each = each
+        self._make_plain = plain
+
+    def of(self, row: Row, *, gaps: bool) -> Column:
+        """A value for each formula, None for none; ``gaps``: some of the row may be unread."""
+        if self._plain:
+            return self._plain(row)
+        if not gaps:
+            try:
+                return tuple([one.fast(row) for one in self._each])
+            except ArithmeticError:  # of one of the formulas
+                pass
+        return tuple([one.value(row) for one in self._each])
+
+    @cached_property
+    def _plain(self) -> Callable[[Row], Column] | None:
+        """Where all are values as they were read: all of them at once, unread ones as None."""
+        indices = self._make_plain()
+        return itemgetter(*indices) if indices else None
 
 
 class _Functions:
@@ -141,19 +172,19 @@ class _Functions:
 
     def _sum(self, formula: Sum) -> Function:
         wrap = wrapping(formula.bits, signed=formula.signed)
-        plain = self._plain(formula.of)
+        plain = self.plain(formula.of)
         if plain and self._get is itemgetter:
             values = itemgetter(*plain)
             return lambda row: wrap(sum(values(row)))
         functions = [self.function(part) for part in formula.of]
         return lambda row: wrap(sum([function(row) for function in functions]))
 
-    def _plain(self, parts: Sequence[Formula]) -> Sequence[int]:
+    def plain(self, parts: Sequence[Formula]) -> Sequence[int]:
         """Where the parts are, if there are several and each is a value as it was read."""
         reads = [part.read for part in parts if isinstance(part, Value)]
         if len(reads) != len(parts) or len(parts) < 2:
             return ()
-        if any(self._places.reads[number].bits for number in reads):
+        if any(one.bits or _of_text(one) for one in map(self._places.reads.__getitem__, reads)):
             return ()
         return [self._places.read(number) for number in reads]
 

@@ -21,13 +21,13 @@ MOST_ELEMENTS = 1 << 16
 
 def bounds(array: Operand, first: int | None, stop: int | None) -> range:
     """The numbers of the elements that ``[first:stop]`` means; None: the array's own."""
-    count = places.elements(array)
     start = 0 if first is None else first
-    end = count if stop is None else stop
+    end = places.elements(array) if stop is None else stop
     if end is None:
         raise KvmError("it does not tell how many elements it has: choose some with [first:stop]")
     if not 0 <= start <= end:
         raise KvmError(f"[{start}:{end}] is no slice")
+    count = places.most(array)
     if count is not None and end > count:
         raise KvmError(f"[{start}:{end}] ends behind its {count} elements")
     return range(start, end)

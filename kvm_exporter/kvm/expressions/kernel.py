@@ -40,7 +40,7 @@ class Kernel:
         self._typed: dict[str, Type | None] = {}
         self.places: dict[tuple[str, tuple[Vnet | None, ...], bool], Spread[Operand]] = {}
         self._members: dict[tuple[int, str], tuple[Composite, Place | None]] = {}
-        self._unknown: list[str] = []
+        self._unknown: dict[str, bool] = {}
         self._hints: dict[str, str] = {}
         self._enumerators = Enumerators(target.types)
 
@@ -125,10 +125,13 @@ class Kernel:
             raise TypeMissing("this kernel does not tell the size of its type")
         return size
 
-    def unknown(self, name: str) -> SymbolMissing:
-        """The error for what is no variable; ``hints`` will tell of near names."""
-        self._unknown.append(name)
-        return SymbolMissing(f"the kernel has no variable {name}")
+    def unknown(self, name: str, *, constants: bool) -> SymbolMissing:
+        """The error for what is no variable (and no enum's constant, if it could be one); ``hints``
+        will tell of near names."""
+        self._unknown[name] = constants
+        also = ", and no constant," if constants else ""
+        why = self.copies.untold()
+        return SymbolMissing(f"the kernel has no variable{also} {name}{why and ': '}{why}")
 
     def forget_unknown(self) -> None:
         """What was unknown so far needs no hints."""
@@ -137,12 +140,12 @@ class Kernel:
     def hints(self) -> str:
         """Words behind an error: what was unknown since the last call, and what is spelled nearly
         so.  Looking for that takes long; it is done for MOST_HINTS names only."""
-        names, self._unknown = dict.fromkeys(self._unknown), []
-        return "".join(map(self._hint, names))
+        names, self._unknown = self._unknown, {}
+        return "".join(self._hint(name, constants=also) for name, also in names.items())
 
-    def _hint(self, name: str) -> str:
+    def _hint(self, name: str, *, constants: bool) -> str:
         if name not in self._hints and len(self._hints) < MOST_HINTS:
-            near = self._names_like(name)
+            near = (constants and self._enumerators.like(name)) or self._names_like(name)
             self._hints[name] = f"; near {name}: {', '.join(near)}" if near else ""
         return self._hints.get(name, "")
 

@@ -27,7 +27,7 @@ from kvm_exporter.kvm.expressions.program import (
 from kvm_exporter.kvm.expressions.reads import Reads
 from kvm_exporter.kvm.expressions.spreads import CPU, Spread, mapped, met, single
 from kvm_exporter.kvm.expressions.surroundings import Frame
-from kvm_exporter.kvm.expressions.syntax import ExpressionError
+from kvm_exporter.kvm.expressions.syntax import Node
 from kvm_exporter.kvm.types.flatten import is_signed
 from kvm_exporter.kvm.types.model import Array, Enum, Pointer, resolve
 
@@ -60,12 +60,12 @@ def _part(kernel: Kernel, reads: Reads, frame: Frame, part: str) -> Spread[Formu
 
 def text(kernel: Kernel, reads: Reads, frame: Frame, expression: str) -> Spread[Formula]:
     """The text of an expression.  ExpressionError where it has none here."""
-    node = parse(expression)
-    found = Evaluation(kernel, reads, frame, expression).values(node)
-    try:
-        return spelled(kernel, reads, frame, found)
-    except KvmError as e:
-        raise ExpressionError(expression, node.column, str(e)) from e
+    evaluation = Evaluation(kernel, reads, frame, expression)
+
+    def of(node: Node) -> Spread[Formula]:
+        return spelled(kernel, reads, frame, evaluation.operands(node))
+
+    return evaluation.located(parse(expression), of)
 
 
 def spelled(kernel: Kernel, reads: Reads, frame: Frame, found: Spread[Operand]) -> Spread[Formula]:

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import compress
+from operator import add
 
 from kvm_exporter.kvm.expressions.arrays import Arrays
 from kvm_exporter.kvm.expressions.budgets import Ledger
 from kvm_exporter.kvm.expressions.chains import Chains
 from kvm_exporter.kvm.expressions.formulas import Evaluated, Formulas, Row
+from kvm_exporter.kvm.expressions.layouts import Column
 from kvm_exporter.kvm.expressions.program import Chain, Strided, Tree, Walk
-from kvm_exporter.kvm.expressions.rounds import Column, Reading, Round
+from kvm_exporter.kvm.expressions.reading import Reading
+from kvm_exporter.kvm.expressions.rounds import Round
 from kvm_exporter.kvm.expressions.slots import FIRST, Places, Table
 from kvm_exporter.kvm.expressions.trees import Trees
 from kvm_exporter.kvm.expressions.walking import Walker
@@ -28,7 +31,7 @@ class Outside:
         self._table = table
         self._reading = reading
         # one more than any address, of which nothing is left where addresses end
-        self._base: Column = (reading.mask + 1,)
+        self._base: int | None = reading.mask + 1
 
     @cached_property
     def _rounds(self) -> Sequence[Round]:
@@ -36,10 +39,10 @@ class Outside:
 
     def row(self, ledger: Ledger) -> Row:
         """Its row."""
-        columns: list[Column] = [self._base, (0,), *[()] * len(self._table.slots)]
+        values = [self._base, 0, *[None] * len(self._table.slots)]
         for one in self._rounds:
-            one.fill(columns, ledger)
-        return [value for (value,) in columns[FIRST:]]
+            one.fill_row(values, ledger)
+        return tuple(values[FIRST:])
 
 
 class Level:
@@ -96,7 +99,7 @@ def _joined(around: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     rows: list[Row] = list(zip(*columns, strict=True))
     if not any(around):
         return rows
-    return [(*outer, *row) for outer, row in zip(around, rows, strict=True)]
+    return list(map(add, around, rows))
 
 
 def _walker(shape: Chain | Tree | Strided, reading: Reading, table: Table) -> Walker:

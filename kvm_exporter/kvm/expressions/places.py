@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions import kinds
@@ -70,23 +69,17 @@ def member(kernel: Kernel, operand: Operand, name: str) -> Place:
         raise KvmError(f"{name}: it is {described(operand)}, and has no members")
     found = kernel.member(type_, name)
     at, bit = divmod(found.bit_offset, 8)
-    inner = found.type
-    if _is_open(type_, found.bit_offset, inner):
-        inner = Array(partial(_element, inner), 0)
     bits = None if found.bit_size is None else (bit, found.bit_size)
-    return _moved(struct, at)._replace(type=inner, bits=bits, size=None)
+    is_open = _is_open(type_, found.bit_offset, found.type)
+    return _moved(struct, at)._replace(type=found.type, bits=bits, size=None, open=is_open)
 
 
 def _is_open(struct: Composite, bit_offset: int, type_: Type) -> bool:
     """Whether it is an array without an end: one of one element was C's way before ``[]``."""
     array = resolve(type_)
-    last = max(one.bit_offset for one in struct.members)
-    return isinstance(array, Array) and array.count <= 1 and bit_offset >= last
-
-
-def _element(type_: Type) -> Type:
-    array = resolve(type_)
-    return array.element() if isinstance(array, Array) else type_
+    if not isinstance(array, Array) or array.count > 1:
+        return False
+    return bit_offset >= max(one.bit_offset for one in struct.members)
 
 
 def _moved(from_: Place, distance: int) -> Place:
@@ -101,10 +94,16 @@ def element(kernel: Kernel, array: Place, number: int) -> Place:
     found, type_ = known(array)
     if not isinstance(type_, Array):
         raise KvmError(f"it is {described(array)}, and has no elements")
-    if not 0 <= number < (type_.count or number + 1):
+    if not 0 <= number < (most(array) or number + 1):
         raise KvmError(f"there is no element {number}: it has {type_.count}")
     inner = type_.element()
-    return _moved(found, number * kernel.size(inner))._replace(type=inner, size=None)
+    start = _moved(found, number * kernel.size(inner))
+    return start._replace(type=inner, size=None, open=False)
+
+
+def most(operand: Operand) -> int | None:
+    """How many elements an array may have; None for any number."""
+    return None if isinstance(operand, Place) and operand.open else elements(operand)
 
 
 def elements(operand: Operand) -> int | None:
@@ -166,7 +165,8 @@ def follow(kernel: Kernel, reads: Reads, operand: Operand, number: int = 0) -> P
     if isinstance(type_, Array):
         return element(kernel, at, number)
     if not isinstance(type_, Pointer) or at.counters is not None:
-        raise KvmError(f"it is {described(operand)}, and points at nothing")
+        instead = ": write . and no ->" if isinstance(type_, Composite) else ""
+        raise KvmError(f"it is {described(operand)}, and points at nothing{instead}")
     target = kinds.target(type_)
     base = pointer_read(kernel, at, reads)
     start = Place(target.type, base, 0, counters=0 if target.counters else None)

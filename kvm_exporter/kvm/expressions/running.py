@@ -14,10 +14,10 @@ from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.expressions.budgets import Budget, Ledger
 from kvm_exporter.kvm.expressions.formulas import Formulas
 from kvm_exporter.kvm.expressions.levels import Level, Outside
-from kvm_exporter.kvm.expressions.program import Compiled, ListProgram, Stopped
-from kvm_exporter.kvm.expressions.rounds import Reading
+from kvm_exporter.kvm.expressions.program import Compiled, ListProgram, Program, Stopped
+from kvm_exporter.kvm.expressions.reading import Reading
 from kvm_exporter.kvm.expressions.samples import Sample, Samples
-from kvm_exporter.kvm.expressions.sampling import Sampling
+from kvm_exporter.kvm.expressions.sampling import OfRows, of_one_row
 from kvm_exporter.kvm.expressions.slots import Places, Table
 from kvm_exporter.kvm.memory import Memory
 
@@ -44,9 +44,11 @@ class Runner:
 
     def __init__(self, compiled: Compiled, memory: Memory, abi: Abi) -> None:
         reading = Reading(memory, abi)
-        plain = ListProgram("", (), compiled.program)
         self._metrics = len(compiled.labels)
-        self._runs = [_Run(one, reading) for one in (plain, *compiled.lists)]
+        self._runs = [
+            _Plain(compiled.program, reading),
+            *(_List(one, reading) for one in compiled.lists),
+        ]
 
     def collect(self, budget: Budget) -> Collected:
         """What there is to be read, as far as the budget goes.
@@ -67,8 +69,25 @@ class Runner:
         )
 
 
-class _Run:
-    """One list's program, or that of what is in no list."""
+class _Plain:
+    """What is in no list."""
+
+    def __init__(self, program: Program, reading: Reading) -> None:
+        table = Table(absolute=True)
+        formulas = Formulas(Places([table], program.reads, 0), reading.mask)
+        self._outside = Outside(table, reading)
+        self._metrics = of_one_row(program.series, formulas)
+
+    def into(self, samples: Sequence[Samples], ledger: Ledger) -> None:
+        """Add what is read to the metrics' samples."""
+        ledger.gaps = False
+        row = self._outside.row(ledger)
+        for metric in self._metrics:
+            metric.into(samples, row, gaps=ledger.gaps)
+
+
+class _List:
+    """A list, with the lists around it."""
 
     def __init__(self, of: ListProgram, reading: Reading) -> None:
         depth = len(of.walks)
@@ -79,10 +98,10 @@ class _Run:
         ]
         places = Places(tables, of.program.reads, depth)
         formulas = Formulas(places, reading.mask)
-        if of.where is not None and self._levels:
+        if of.where is not None:
             where = formulas.number(of.where)
             self._levels[-1].choose(where, places.slots([of.where], depth))
-        self._sampling = Sampling(of.program.series, formulas)
+        self._series = OfRows(of.program.series, formulas)
         self._metrics = {one.metric for one in of.program.series}
 
     def into(self, samples: Sequence[Samples], ledger: Ledger) -> None:
@@ -93,7 +112,7 @@ class _Run:
         for level in self._levels:
             rows, all_there = level.rows(rows, ledger)
             whole = whole and all_there
-        self._sampling.into(samples, rows, gaps=ledger.gaps)
+        self._series.into(samples, rows, gaps=ledger.gaps)
         if not whole:
             for metric in self._metrics:
                 samples[metric].lack_some()

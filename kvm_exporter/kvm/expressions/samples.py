@@ -9,48 +9,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 Labels = tuple[str, ...]
 Sample = tuple[Labels, int | float]
+
+
+class Told(NamedTuple):
+    """The labels of rows; of those that several rows have, which rows."""
+
+    labels: Sequence[Labels]
+    repeated: Mapping[Labels, Sequence[int]]
+
+
+def told(labels: Sequence[Labels]) -> Told:
+    """These labels, a row each."""
+    if len(set(labels)) == len(labels):
+        return Told(labels, {})
+    rows: dict[Labels, list[int]] = {}
+    for number, one in enumerate(labels):
+        rows.setdefault(one, []).append(number)
+    return Told(labels, {one: numbers for one, numbers in rows.items() if len(numbers) > 1})
 
 
 class Samples:
     """One metric's, in the making."""
 
     def __init__(self) -> None:
+        self._parts: list[tuple[Told, Sequence[Any], bool]] = []
         self._values: dict[Labels, Any] = {}  # None for what has no value
         self._sums: set[Labels] = {()}
 
-    def add(self, labels: Sequence[Labels], values: Sequence[int | float | None]) -> None:
-        """A series' values, row by row, None for what is unread."""
-        fresh = dict(zip(labels, values, strict=True))
-        if len(fresh) == len(values) and self._values.keys().isdisjoint(fresh):
-            self._values.update(fresh)
-        else:
-            self._add_up(labels, values)
-
-    def _add_up(self, labels: Sequence[Labels], values: Sequence[int | float | None]) -> None:
-        known = self._values
-        for one, value in zip(labels, values, strict=True):
-            if one in known:
-                before = known[one]
-                known[one] = None if value is None or before is None else before + value
-                self._sums.add(one)
-            else:
-                known[one] = value
-
-    def note(self, labels: Sequence[Labels], values: Sequence[int | float | None]) -> None:
-        """As ``add``, for what is the same however often it is said."""
-        self._values = dict(zip(labels, values, strict=True)) | self._values
+    def add(self, rows: Told, values: Sequence[int | float | None], *, adds: bool = True) -> None:
+        """A value for each row, None for what is unread; ``adds`` as a Series'."""
+        self._parts.append((rows, values, adds))
 
     def lack_some(self) -> None:
-        """Elements of the list were not read (rule 3)."""
+        """Of what was added, some is lacking (rule 3)."""
+        self._merge()
         self._values.update(dict.fromkeys(self._sums))
 
     def all(self) -> list[Sample]:
         """The samples."""
-        if None not in self._values.values():
-            return list(self._values.items())
-        return [(labels, value) for labels, value in self._values.items() if value is not None]
+        if len(self._parts) == 1 and not self._values and not self._parts[0][0].repeated:
+            rows, values, _ = self._parts[0]
+            samples = list(zip(rows.labels, values, strict=True))
+            if None not in values:
+                return samples
+        else:
+            self._merge()
+            samples = list(self._values.items())
+        return [sample for sample in samples if sample[1] is not None]
+
+    def _merge(self) -> None:
+        """Make the parts one."""
+        for rows, values, adds in self._parts:
+            fresh: dict[Labels, Any] = dict(zip(rows.labels, values, strict=True))
+            for labels, numbers in rows.repeated.items() if adds else ():
+                fresh[labels] = _sum([values[number] for number in numbers])
+                self._sums.add(labels)
+            for labels in fresh.keys() & self._values.keys() if adds else ():
+                fresh[labels] = _sum((self._values[labels], fresh[labels]))
+                self._sums.add(labels)
+            self._values |= fresh
+        self._parts.clear()
+
+
+def _sum(values: Sequence[int | float | None]) -> int | float | None:
+    return None if None in values else sum(value for value in values if value is not None)

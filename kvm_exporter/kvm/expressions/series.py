@@ -65,7 +65,7 @@ class Writer:
         labels = {**self.around, **self._labels(metric)}
         rows: Spread[Row] = mapped(self._values(metric), lambda one: (one.formula,))
         for name, one in labels.items():
-            if metric.symbol and not set(one.axes) <= set(rows.axes):
+            if metric.symbol and not set(one.axes) <= {*rows.axes, JAIL}:
                 raise KvmError(f"label {name}: it has several values for one number")
             rows = met(rows, one, lambda row, text: (*row, text))
         axes = sorted({*rows.axes, JAIL} if self.frame.jails else rows.axes)

@@ -29,7 +29,8 @@ from kvm_exporter.kvm.expressions.program import (
     Truncated,
     Value,
 )
-from kvm_exporter.kvm.expressions.rounds import Reading, Round
+from kvm_exporter.kvm.expressions.reading import Reading
+from kvm_exporter.kvm.expressions.rounds import Round, rounds
 
 ADDRESS, POSITION, FIRST = 0, 1, 2
 
@@ -86,8 +87,9 @@ class Table:
             if field.slot in slots:
                 together.setdefault(depth, []).append(field)
         return [
-            Round(reading, fields, absolute=self._absolute and depth == 1)
+            one
             for depth, fields in sorted(together.items())
+            for one in rounds(reading, fields, absolute=self._absolute and depth == 1)
         ]
 
 

@@ -1,14 +1,16 @@
 """What do several copies count together?  The numbers of an expression's parts, added up.
 
 1. The copies of all CPUs are added up, unless each is a value of its own.
-2. Sums of unsigned integers of 32 and 64 bits are taken modulo that, as each of them was counted.
-   Narrower ones, and those with a sign, are amounts: their sums are exact.
-3. The states of an enum are no amounts.
+2. The copies of an unsigned integer of 32 or 64 bits are a counter in parts: modulo that width, as
+   each of them was counted.  Narrower ones, and those with a sign, are amounts: their sum is exact.
+3. Elements are not parts of one number: their sum is exact, too, if they are not of 64 bits.
+4. The states of an enum are no amounts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions import folds
@@ -20,6 +22,9 @@ from kvm_exporter.kvm.expressions.spreads import CPU, Spread, folded, mapped, wi
 from kvm_exporter.kvm.expressions.surroundings import Frame
 from kvm_exporter.kvm.types.model import Enum, Integer
 
+INT, LONG = 4, 8
+"""Bytes of the narrowest unsigned integers that are counters (rules 2 and 3)."""
+
 
 def numbers(
     kernel: Kernel, reads: Reads, frame: Frame, operands: Spread[Operand]
@@ -29,7 +34,9 @@ def numbers(
     KvmError for what is no number.
     """
     found = each(kernel, reads, frame, operands)
-    return found if frame.each else folded(found, (CPU,), total)
+    if frame.each or CPU not in found.axes:
+        return found
+    return folded(found, (CPU,), partial(total, narrowest=INT))
 
 
 def each(kernel: Kernel, reads: Reads, frame: Frame, operands: Spread[Operand]) -> Spread[Number]:
@@ -58,24 +65,27 @@ def _number(kernel: Kernel, reads: Reads, operand: Operand) -> Number:
     return folds.number(kernel, reads, operand)
 
 
-def total(parts: Sequence[Number]) -> Number:
-    """Numbers of one type, added up."""
+def total(parts: Sequence[Number], narrowest: int = LONG) -> Number:
+    """Numbers added up; sums of unsigned integers wrap from ``narrowest`` bytes on."""
     first = parts[0]
     if len(parts) == 1:
         return first
-    type_ = first.type
-    if isinstance(type_, Enum):
-        raise KvmError("states cannot be added up: take cpu: each")
     formulas = tuple(part.formula for part in parts)
-    if not isinstance(type_, Integer):
-        return Number(_added(formulas), type_)
-    wraps = not type_.signed and type_.size >= WRAPS
-    bits = 8 * type_.size if wraps else 64
-    return Number(Sum(formulas, bits, signed=not wraps), type_ if wraps else folds.EXACT)
+    if any(isinstance(part.type, Enum) for part in parts):
+        raise KvmError("states cannot be added up: take cpu: each")
+    if not _alike(parts) or not isinstance(first.type, Integer):
+        return Number(_added(formulas))
+    wraps = not first.type.signed and first.type.size >= narrowest
+    bits = 8 * first.type.size if wraps else 64
+    return Number(Sum(formulas, bits, signed=not wraps), first.type if wraps else folds.EXACT)
 
 
-WRAPS = 4
-"""Bytes of the narrowest unsigned integer that is a counter (rule 2)."""
+def _alike(parts: Sequence[Number]) -> bool:
+    """Whether C has the same type of integer for all of them."""
+    known = {
+        (type_.size, type_.signed) for part in parts if isinstance(type_ := part.type, Integer)
+    }
+    return len(known) == 1 and all(isinstance(part.type, Integer) for part in parts)
 
 
 def _added(formulas: Sequence[Formula]) -> Formula:

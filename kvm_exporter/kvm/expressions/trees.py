@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kvm_exporter.kvm.expressions.budgets import Ledger
+from kvm_exporter.kvm.expressions.layouts import Column
 from kvm_exporter.kvm.expressions.program import Tree
-from kvm_exporter.kvm.expressions.rounds import Column, Reading
+from kvm_exporter.kvm.expressions.reading import Reading
 from kvm_exporter.kvm.expressions.slots import Table
 from kvm_exporter.kvm.expressions.walking import Elements, Firsts, Nodes
 
@@ -91,7 +92,7 @@ class _Walk:
             if values is not None:
                 self._seen.add(at)
                 return at, values
-            now = self._nodes.pointer(link, self._ledger)
+            now = self._nodes.reading.pointer(link, self._ledger)
         if at != 0:
             self._ledger.lost()
             self._found.whole = False

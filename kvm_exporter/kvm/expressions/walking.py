@@ -21,7 +21,9 @@ from typing import Any, Protocol
 
 from kvm_exporter.kvm.expressions.budgets import Ledger
 from kvm_exporter.kvm.expressions.chunks import Chunk, Field, around
-from kvm_exporter.kvm.expressions.rounds import Column, Reading, Round
+from kvm_exporter.kvm.expressions.layouts import Column
+from kvm_exporter.kvm.expressions.reading import Reading
+from kvm_exporter.kvm.expressions.rounds import Numbers
 from kvm_exporter.kvm.expressions.slots import ADDRESS, POSITION, Table
 
 
@@ -72,7 +74,7 @@ class Nodes:
     def __init__(self, reading: Reading, table: Table, node: int, pointers: Sequence[int]) -> None:
         """``node``: where a node lies in its element; ``pointers``: where these lie in a node."""
         self._links = [table.slot(ADDRESS, node + at, reading.abi.pointer) for at in pointers]
-        self._reading = reading
+        self.reading = reading
         self._table = table
         self._node = node
 
@@ -89,9 +91,9 @@ class Nodes:
 
     def reader(self, ledger: Ledger) -> Callable[[int], Column | None]:
         """What gives a node's values; None, not counted, where it cannot be read."""
-        reading, record = self._reading, self._reading.record(self.chunk.parts)
-        read, allows, size, unpack = reading.bytes, ledger.allows, record.size, record.unpack
-        distance, mask = self.chunk.start - self._node, reading.mask
+        record = self.reading.record(self.chunk.parts)
+        read, allows, size, unpack = self.reading.bytes, ledger.allows, record.size, record.unpack
+        distance, mask = self.chunk.start - self._node, self.reading.mask
 
         def node(at: int) -> Column | None:
             if not allows(size):
@@ -101,15 +103,9 @@ class Nodes:
 
         return node
 
-    def pointer(self, address: int, ledger: Ledger) -> int | None:
-        """A pointer as it is now; None where it cannot be read."""
-        size = self._reading.abi.pointer_size
-        data = self._reading.bytes(address, size) if ledger.allows(size) else b""
-        return int.from_bytes(data, self._reading.abi.byteorder) if len(data) == size else None
-
     def elements(self, nodes: Iterable[int]) -> list[int]:
         """Where the elements lie that have these nodes."""
-        distance, mask = self._node, self._reading.mask
+        distance, mask = self._node, self.reading.mask
         return [at - distance & mask for at in nodes]
 
 
@@ -117,7 +113,7 @@ class Firsts:
     """The pointers to the lists' first nodes, at ``offset`` from their heads."""
 
     def __init__(self, reading: Reading, offset: int) -> None:
-        self._round = Round(reading, [Field(0, offset, reading.abi.pointer, 1)], absolute=False)
+        self._round = Numbers(reading, [Field(0, offset, reading.abi.pointer, 1)], absolute=False)
 
     def read(self, heads: Sequence[int | None], ledger: Ledger) -> Column:
         """A pointer for each head, None where it cannot be read."""

@@ -43,7 +43,7 @@ class Kallsyms:
     def __init__(self, procfs: Procfs) -> None:
         self._procfs = procfs
         self._text = b""
-        self._modules: list[bytes] | None = None
+        self._modules: Sequence[bytes] | None = None
 
     def lookup(self, names: Sequence[str]) -> list[Symbol | None]:
         """Each name's symbol, under the name that was asked; None where there is none.
@@ -89,7 +89,7 @@ class Kallsyms:
     def _read(self) -> None:
         """The text as it is now (rule 4)."""
         try:
-            modules = _loaded(self._procfs)
+            modules = loaded_modules(self._procfs)
             if modules != self._modules:
                 self._text = b"\n" + self._procfs.read(SOURCE)
                 self._modules = modules
@@ -130,14 +130,14 @@ class Kallsyms:
         return KvmError(f"{path}: {error.strerror}")
 
 
-def _loaded(procfs: Procfs) -> list[bytes]:
-    """The name and address of each module; none where the kernel has none."""
+def loaded_modules(procfs: Procfs) -> Sequence[bytes]:
+    """The name and address of each module; none where the kernel has none.  Errors: OSError."""
     try:
         lines = list(procfs.lines(MODULES))
     except FileNotFoundError:
-        return []
+        return ()
     # what else a line tells, such as how often the module is in use, changes all the time
-    return [b" ".join(line.split()[::5]) for line in lines]
+    return tuple(b" ".join(line.split()[::5]) for line in lines)
 
 
 def _entry(tokens: Sequence[bytes]) -> Entry | None:

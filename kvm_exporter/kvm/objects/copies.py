@@ -60,6 +60,9 @@ class Copies(Protocol):
     def names_like(self, name: str) -> Sequence[str]:
         """A few names of variables that are spelled nearly so, the nearest first."""
 
+    def untold(self) -> str:
+        """Why a variable may be there that ``variable`` does not find; empty where all are told."""
+
     def generation(self) -> Hashable:
         """Changes when modules are loaded or unloaded, or network stacks come or go: addresses that
         were found before may then be others'.  Cheap: a few reads."""

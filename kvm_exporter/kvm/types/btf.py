@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from typing import Literal, NamedTuple
 
@@ -162,12 +162,23 @@ class BtfTypes:
 
     def variable(self, name: str) -> Type:
         """As Types.variable."""
-        number = next(self._numbers((kinds.VARIABLE,), name), None)
+        number = self._variables.get(name)
         if number is not None:
             return self.type(self._record(number).last)
         if self._base:
             return self._base.variable(name)
         raise TypeMissing(f"this kernel's BTF does not tell the type of {name}")
+
+    @cached_property
+    def _variables(self) -> Mapping[str, int]:
+        """The ids of own variables: a kernel tells some hundreds, and is asked for thousands that
+        it does not tell, each of which would be looked for in all of the strings."""
+        found: dict[str, int] = {}
+        words = self._index.section.words
+        for number, at in enumerate(self._index.starts, self._first):
+            if kind_of(words[at + 1]) == kinds.VARIABLE:
+                found.setdefault(self.string(words[at]), number)
+        return found
 
     def names(self) -> Iterator[str]:
         """As Types.names; a module's own only."""

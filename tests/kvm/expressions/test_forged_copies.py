@@ -6,7 +6,7 @@ Forged kernels of both word sizes and byte orders; CPUs 0, 2 and 5 are there, th
 from __future__ import annotations
 
 import pytest
-from fakes.asking import ask, values
+from fakes.counted import ask, values
 from forge.counting import DYING, MACHINES, Counting
 
 from kvm_exporter.kvm.expressions.wanted import Metric

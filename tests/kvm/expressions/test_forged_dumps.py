@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes.asking import PLENTY, answered
+from fakes.counted import PLENTY, answered
 from forge.counting import LISTS, Counting
 from forge.crashed import BASES, crash
 

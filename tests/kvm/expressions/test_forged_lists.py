@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from fakes.asking import PLENTY, Asked, ask, values
+from fakes.counted import PLENTY, Asked, ask, values
 from forge.counting import LISTS, MACHINES, RB_ENTRIES, RB_HEAD, Counting
 from forge.world import Thing
 

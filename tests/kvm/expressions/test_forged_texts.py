@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes.asking import ask
+from fakes.counted import ask
 from forge.counting import MACHINES, Counting
 
 from kvm_exporter.kvm.expressions.wanted import Metric

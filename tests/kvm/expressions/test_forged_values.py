@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from fakes.asking import ask, values
+from fakes.counted import ask, values
 from forge.counting import MACHINES, Counting
 
 from kvm_exporter.kvm.expressions.wanted import Metric
@@ -245,7 +245,7 @@ CONSTANTS: dict[str, int | float] = {
     "u * 1e-3": 1.0,
     "f * 2": 0.75,
     "-f": -0.375,
-    "VBLK": 5,
+    "VBLK + 0": 5,
     "VBAD + 1": 0,
     "sizeof(int)": 4,
     "sizeof(u)": 4,

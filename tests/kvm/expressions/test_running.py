@@ -62,8 +62,10 @@ def values(memory: Bare, reads: Sequence[Read], *formulas: Formula) -> list[obje
 @pytest.mark.parametrize("abi", ABIS)
 @pytest.mark.parametrize(
     ("code", "value"),
-    [("B", 250), ("b", -6), ("H", 65000), ("h", -2), ("I", 2**32 - 1), ("i", -1), ("Q", 2**64 - 1)]
-    + [("q", -(2**63)), ("f", 0.5), ("d", -1e300)],
+    [
+        *(("B", 250), ("b", -6), ("H", 65000), ("h", -2), ("I", 2**32 - 1), ("i", -1)),
+        *(("Q", 2**64 - 1), ("q", -(2**63)), ("f", 0.5), ("d", -1e300)),
+    ],
 )
 def test_a_number(abi: Abi, code: str, value: float) -> None:
     """A read is the number in the kernel's byte order, of its very width and sign."""
@@ -388,7 +390,7 @@ def test_a_budget_of_bytes() -> None:
     reads = [Read(ABSOLUTE, memory.base + at * PAGE, "Q") for at in range(10)]
     total = Sum(tuple(map(Value, range(10))), 64, False)
     some = runner(memory, reads, *map(Value, range(10)), total)
-    for most in range(0, 88):
+    for most in range(88):
         memory.reads.clear()
         collected = some.collect(Budget(bytes=most))
         there = [samples[0][1] for samples in collected.samples if samples]
@@ -441,7 +443,7 @@ def test_any_memory(data: st.DataObject) -> None:
     total = [at for at, read in enumerate(reads) if read.code in (pointer, "I", "q", "H")]
     series.append(Series(len(reads), (), Sum(tuple(map(Value, total)), 64, False)))
     collected = collect(memory, reads, *series)
-    assert [len(one) <= 1 for one in collected.samples]
+    assert all(len(one) <= 1 for one in collected.samples)
     assert collected.bytes <= 1 << 15
     assert not collected.samples[-1] or all(collected.samples[at] for at in total)
     assert math.isfinite(sum(value for one in collected.samples for _, value in one))

@@ -80,7 +80,7 @@ stage threads first 'second one' third &
 
 # --- a connection that stays, once somebody listens
 nc -ll -p 5002 -e sleep 100000 &
-until grep -q ' 0A ' /proc/net/tcp; do sleep 0.1; done
+until grep -q ' 0A ' /proc/net/tcp /proc/net/tcp6; do sleep 0.1; done
 nc 127.0.0.1 5002 <>/run/never >/dev/null &
 until grep -q ' 01 ' /proc/net/tcp; do sleep 0.1; done
 

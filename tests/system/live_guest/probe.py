@@ -213,6 +213,20 @@ def inspect() -> object:
     }
 
 
+def explain() -> object:
+    """How a number of the running kernel comes about, and what its name may be."""
+    before = proc("stat")
+    told = run("explain", "kernel_cpustat.cpustat[CPUTIME_SYSTEM]", "--cpu=each", "--json")
+    return {
+        "before": before,
+        "told": told,
+        "after": proc("stat"),
+        "threads": run("explain", "nr_threads", "--type=nr_threads=int"),
+        "candidates": run("symbols", "kernel_cpustat.*", "--json"),
+        "mistake": run("explain", "kernel_cpustat.cpustats"),
+    }
+
+
 def unprivileged() -> object:
     """The same without any privilege."""
     return {
@@ -250,7 +264,7 @@ def locked_down() -> object:
 
 
 QUICK = (banner, jiffies, threads, cpu_times, tasks, module, names, hidden_names)
-SLOW = (inspect, unprivileged)
+SLOW = (inspect, explain, unprivileged)
 LAST = (scrape, serve, load_average, locked_down)
 
 

@@ -106,6 +106,10 @@ class FreeBSDCopies:
         """As Copies.names_like; no functions.  A running kernel's modules' are not listed."""
         return nearest(name, self._names)
 
+    def untold(self) -> str:
+        """Nothing: the kernel's file tells all."""
+        return ""
+
     def generation(self) -> Hashable:
         """The modules that are loaded, and the network stacks with the places of their copies;
         always the same where nothing changes."""

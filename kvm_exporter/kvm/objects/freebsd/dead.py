@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from kvm_exporter.kvm.arch import Arch
 from kvm_exporter.kvm.errors import KvmError
@@ -26,6 +26,8 @@ from kvm_exporter.kvm.objects.freebsd import (
     uname,
 )
 from kvm_exporter.kvm.objects.freebsd.copies import FreeBSDCopies
+from kvm_exporter.kvm.objects.freebsd.deadsysctls import DeadSysctls
+from kvm_exporter.kvm.objects.freebsd.oidkernel import Kernel
 from kvm_exporter.kvm.objects.freebsd.percpu import PerCpu
 from kvm_exporter.kvm.objects.freebsd.variables import METER, Variables
 from kvm_exporter.kvm.target import Target
@@ -162,6 +164,12 @@ class FreeBSDDead:
     def copies(self, target: Target) -> FreeBSDCopies:
         """As FreeBSDCopies; nothing changes any more."""
         return FreeBSDCopies(target, self.page_size)
+
+    def sysctls(self, find_target: Callable[[], Target]) -> DeadSysctls:
+        """As DeadSysctls."""
+        target = find_target()
+        number, copies = self._variables.required_number, partial(self.copies, target)
+        return DeadSysctls(Kernel(target, self.cpus, number, copies), self.machine)
 
 
 def _page_size(target: Target, arch: Arch) -> int:

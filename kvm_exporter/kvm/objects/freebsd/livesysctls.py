@@ -22,12 +22,9 @@ from kvm_exporter.kvm.objects.freebsd.layouts import abi_of
 from kvm_exporter.kvm.objects.freebsd.refusals import refused
 from kvm_exporter.kvm.objects.freebsd.sysctlkinds import (
     NAMES,
-    OPAQUE,
-    STRING,
     TYPE_MASK,
     Number,
     Text,
-    number,
 )
 from kvm_exporter.kvm.objects.freebsd.sysctlstructs import Reader, Record, Structs
 from kvm_exporter.kvm.objects.freebsd.sysctlwalk import Mib, Told, Walk, inside
@@ -81,7 +78,7 @@ class LiveSysctls:
         self, asking: Asking, machine: str, types: Callable[[], Types], tally: Tally
     ) -> None:
         self._asking = asking
-        self._abi = abi = _abi(machine)
+        abi = _abi(machine)
         self._tally = tally
         self._walk = Walk(asking, abi.order)
         self._structs = Structs(machine, abi, types)
@@ -167,16 +164,9 @@ class LiveSysctls:
             yield leaf
 
     def _leaf(self, told: Told) -> Leaf:
-        kind = told.kind & TYPE_MASK
-        sysctl = Sysctl(told.parts, told.labels, NAMES.get(kind, ""), told.format, told.description)
-        return Leaf(told.mib, sysctl, self._reader(kind, sysctl))
-
-    def _reader(self, kind: int, sysctl: Sysctl) -> Reader | None:
-        if kind == STRING:
-            return Text()
-        if kind == OPAQUE:
-            return self._structs.reader(sysctl.name, sysctl.format)
-        return number(kind, sysctl.format, self._abi)
+        kind = NAMES.get(told.kind & TYPE_MASK, "")
+        sysctl = Sysctl(told.parts, told.labels, kind, told.format, told.description)
+        return Leaf(told.mib, sysctl, self._structs.reader(told.kind, sysctl))
 
     def _value(self, leaf: Leaf) -> tuple[Value | None, bool]:
         """The value now, None for none; and whether the leaf is gone."""

@@ -61,11 +61,14 @@ class PerCpu:
 
     def counter(self, base: int) -> int:
         """What ``base`` has counted, over all CPUs, modulo 2^64."""
-        first = next(iter(self.addresses))
-        if not base or self.copy(base, first) == self._early:
+        if not self.allocated(base):
             raise FormatError(f"counter {base:#x}: it is not allocated yet")
         copies = (self._target.integer(self.copy(base, cpu), 8) for cpu in self.addresses)
         return sum(copies) % 2**64
+
+    def allocated(self, base: int) -> bool:
+        """Whether ``base`` is a counter of its own (rule 4)."""
+        return bool(base) and self.copy(base, next(iter(self.addresses))) != self._early
 
     @cached_property
     def _offsets(self) -> Mapping[int, int]:

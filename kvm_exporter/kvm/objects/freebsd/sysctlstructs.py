@@ -18,9 +18,17 @@ from typing import Literal, NamedTuple, Protocol
 from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.errors import KvmError, TypeMissing, Unsupported
 from kvm_exporter.kvm.layout import Layout
+from kvm_exporter.kvm.objects.freebsd import sysctlkinds as kinds
 from kvm_exporter.kvm.objects.freebsd.layouts import layout
-from kvm_exporter.kvm.objects.freebsd.sysctlkinds import LONGS, Number, text
-from kvm_exporter.kvm.objects.sysctls import Value
+from kvm_exporter.kvm.objects.freebsd.sysctlkinds import (
+    LONGS,
+    TYPE_MASK,
+    Number,
+    Text,
+    number,
+    text,
+)
+from kvm_exporter.kvm.objects.sysctls import Sysctl, Value
 from kvm_exporter.kvm.types.flatten import LARGEST, type_code
 from kvm_exporter.kvm.types.model import (
     Array,
@@ -45,6 +53,7 @@ class Counters(NamedTuple):
 
 
 COUNTERS = (
+    Counters("kern.ipc.sfstat", "sfstat", "sfstat"),
     Counters("net.inet.ah.stats", "ahstat", "ahstat"),
     Counters("net.inet.carp.stats", "carpstats", "carpstats"),
     Counters("net.inet.esp.stats", "espstat", "espstat"),
@@ -63,11 +72,10 @@ COUNTERS = (
     Counters("net.link.ether.arp.stats", "arpstat", "arpstat"),
     Counters("net.route.stats", "rtstat", "rtstat"),
 )
-"""Every SYSCTL_VNET_PCPUSTAT of 15.1."""
+"""Every SYSCTL_VNET_PCPUSTAT of 15.1, and what is alike."""
 
 BY_NAME = {one.sysctl: one.struct for one in COUNTERS} | {
     "kern.crypto.stats": "cryptostats",
-    "kern.ipc.sfstat": "sfstat",
     "vfs.cache.nchstats": "nchstats",
 }
 """Structs that no format tells (rule 1)."""
@@ -194,14 +202,23 @@ class Structs:
         self._types = types
         self._known: dict[str, Record | None] = {}
 
-    def reader(self, name: str, form: str) -> Reader | None:
-        """How an opaque sysctl is read; None for what cannot be, or should not (rule 2)."""
+    def reader(self, kind: int, sysctl: Sysctl) -> Reader | None:
+        """How a sysctl is read; None for what cannot be, or should not (rule 2)."""
+        match kind & TYPE_MASK:
+            case kinds.STRING:
+                return Text()
+            case kinds.OPAQUE:
+                return self._opaque(sysctl)
+        return number(kind, sysctl.format, self._abi)
+
+    def _opaque(self, sysctl: Sysctl) -> Reader | None:
+        form = sysctl.format
         if form in LISTS:
             return None
         if form == "S,pagesizes":  # u_long[MAXPAGESIZES] (sys/kern/kern_mib.c)
             code = LONGS[self._abi.pointer_size]["L"]
-            return Numbers(Number(self._abi.order, code, self._abi.pointer_size, ""))
-        found = self.record(BY_NAME.get(name) or _told(form))
+            return Numbers(Number(self._abi.order, code, self._abi.pointer_size))
+        found = self.record(BY_NAME.get(sysctl.name) or _told(form))
         if found is None or form not in {"S,timeval", "S,loadavg"}:
             return found
         if form == "S,timeval":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from typing import TYPE_CHECKING
 
-from kvm_exporter.kvm.errors import Unsupported
+from kvm_exporter.kvm.errors import KvmError, Unsupported
 from kvm_exporter.kvm.live import kmsg
+from kvm_exporter.kvm.live.kallsyms import MODULES, loaded_modules
 from kvm_exporter.kvm.live.kcore import Kcore
 from kvm_exporter.kvm.live.procfs import Procfs
 from kvm_exporter.kvm.memory import Place
@@ -113,10 +114,16 @@ class LinuxLive:
         return files.from_live(self._procfs, self._tally, pid)
 
     def copies(self, target: Target) -> Copies:
-        """As LinuxCopies."""
+        """As LinuxCopies; /proc/modules tells when modules come and go."""
         from kvm_exporter.kvm.objects.linux.copies import LinuxCopies  # noqa: PLC0415 - as above
 
-        return LinuxCopies(target)
+        return LinuxCopies(target, self._modules)
+
+    def _modules(self) -> Hashable:
+        try:
+            return loaded_modules(self._procfs)
+        except OSError as error:
+            raise KvmError(f"{self._procfs.path(MODULES)}: {error.strerror}") from error
 
     def sysctls(self, find_target: Callable[[], Target]) -> Sysctls:  # noqa: ARG002 - /proc tells
         """As ProcSys."""

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -29,22 +29,28 @@ BOUNDS = "__per_cpu_start", "__per_cpu_end"
 MODULES, MODULE = "modules", "struct module"
 PERCPU = "percpu", "percpu_size"
 
+ALWAYS_THERE = "runqueues"
+"""A variable of every kernel, which none lets modules use (kernel/sched/core.c)."""
 
-class Module(NamedTuple):
-    """A loaded module: its struct module, and its per-CPU area, of no bytes where it has none."""
 
-    address: int
-    name: bytes
-    percpu: int = 0
-    size: int = 0
+class Area(NamedTuple):
+    """A module's per-CPU variables: ``size`` bytes from ``start`` on, of no CPU's copy."""
+
+    start: int
+    size: int
 
 
 class LinuxCopies:
-    """The per-CPU variables of the kernel in ``target`` (objects/copies.py's Copies)."""
+    """The per-CPU variables of the kernel in ``target`` (objects/copies.py's Copies).
 
-    def __init__(self, target: Target) -> None:
+    ``modules`` tells which are loaded, by anything that changes with them; nothing does in a dump.
+    """
+
+    def __init__(self, target: Target, modules: Callable[[], Hashable] = lambda: None) -> None:
         self._target = target
+        self._loaded = modules
         self._percpu = PerCpu(target)
+        self._areas: tuple[Hashable, Sequence[Area]] | None = None
         self._names: tuple[Hashable, str] | None = None
 
     def variable(self, name: str) -> Variable | None:
@@ -83,17 +89,18 @@ class LinuxCopies:
         return True
 
     def _of_module(self, address: int) -> bool:
-        return any(0 <= address - one.percpu < one.size for one in self._modules())
+        now = self.generation()
+        if self._areas is None or self._areas[0] != now:
+            self._areas = now, tuple(self._of_modules())
+        return any(0 <= address - area.start < area.size for area in self._areas[1])
 
-    def _modules(self) -> Iterator[Module]:
-        """Each module; none where their list is not known."""
+    def _of_modules(self) -> Iterator[Area]:
+        """Those of all modules; none where their list is not known."""
         target = self._target
-        if not variables.has(target, MODULES):
-            return
-        more = PERCPU if target.has(MODULE, PERCPU[0]) else ()
-        record = target.record(MODULE, ("name[]", *more))
-        for address in ring(target, target.address(MODULES), MODULE, "list"):
-            yield Module(address, *record.at(address))
+        if variables.has(target, MODULES) and target.has(MODULE, PERCPU[0]):
+            record = target.record(MODULE, PERCPU)
+            for module in ring(target, target.address(MODULES), MODULE, "list"):
+                yield Area(*record.at(module))
 
     def cpus(self) -> Sequence[int]:
         """The CPUs that there could be; ascending."""
@@ -123,6 +130,12 @@ class LinuxCopies:
             self._names = now, "\n".join(listed)
         return nearest_line(name, self._names[1])
 
+    def untold(self) -> str:
+        """As Copies.untold: kernels without CONFIG_KALLSYMS_ALL tell few variables."""
+        if variables.has(self._target, ALWAYS_THERE):
+            return ""
+        return "its kallsyms have functions only (no CONFIG_KALLSYMS_ALL); its vmlinux tells more"
+
     def generation(self) -> Hashable:
-        """The modules that are loaded; where their list is not known always the same."""
-        return tuple(self._modules())
+        """The modules that are loaded."""
+        return self._loaded()

@@ -1,0 +1,292 @@
+"""What is wrong with an expression, and where?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from fakes.compiling import Forged, forged
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvm_exporter.kvm.abi import Abi
+from kvm_exporter.kvm.errors import AccessDenied, KvmError, TypeMissing
+from kvm_exporter.kvm.expressions import compiling
+from kvm_exporter.kvm.expressions.wanted import List, Metric, Module, Step
+from kvm_exporter.kvm.tally import Tally
+from kvm_exporter.kvm.target import Target
+from kvm_exporter.kvm.types import model
+
+TEXTS = """
+enum color { RED, GREEN };
+struct in { int i_value; };
+struct node {
+    int n_id; char n_name[8]; struct node *n_next; struct in n_in; int n_odd:3; int n_open[];
+};
+struct node node, *pointer; int number, numbers[4]; char name[8]; counter_u64_t counters[2];
+struct hidden *hidden; struct big { uint64_t b[3]; }; enum color color; double ratio;
+"""
+
+
+def kernel() -> Forged:
+    """A kernel with the variables above."""
+    made = forged(TEXTS)
+    for number, name in enumerate(made.c.variables):
+        made.put(name, 0x1000 * (1 + number))
+    made.put("untyped", 0x90000, size=4)
+    made.put("numbers_of_cpus", 0xA0000, "percpu")
+    made.c.read("int numbers_of_cpus; char names_of_cpus[4]; enum color color_of_cpus;")
+    made.put("names_of_cpus", 0xA1000, "percpu")
+    made.put("color_of_cpus", 0xA2000, "percpu")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("expression", "column", "what"),
+    [
+        ("gone", 1, "no variable gone"),
+        ("1 + numbrs[2]", 5, "no variable numbrs; near numbrs: number, numbers, numbers_of_cpus"),
+        ("1 + RAD", 5, "no variable, and no constant, RAD"),
+        ("node.n_idd", 6, "struct node has no member n_idd here; near names: n_id"),
+        ("node.n_next.n_id", 13, "it is a pointer: write ->n_id"),
+        ("node->n_id", 7, "points at nothing: write . and no ->"),
+        ("number.x", 8, "x: it is a int, and has no members"),
+        ("pointer", 1, "a pointer is no number"),
+        ("pointer->n_next + 1", 17, "a pointer is no number"),
+        ("pointer < 5", 9, "a pointer is no number"),
+        ("pointer == 5", 9, "compared with an address, or with 0"),
+        ("pointer == node", 9, "compared with an address, or with 0"),
+        ("number == pointer", 8, "compared with an address, or with 0"),
+        ("&number", 1, "an address is no number"),
+        ("&(number + 1)", 1, "a number, and lies nowhere"),
+        ("(unsigned long)pointer", 2, "a pointer is no unsigned long"),
+        ("(unsigned long)&number", 2, "an address is no unsigned long"),
+        ("(struct node *)number", 2, "addresses come only from symbols and pointers"),
+        ("(struct node *)(1 + 1)", 2, "addresses come only from symbols and pointers"),
+        ("(struct node)number", 2, "a number is no struct node"),
+        ("*number", 1, "points at nothing"),
+        ("node", 1, "is no number: take a member of it (n_id, n_name, n_next"),
+        ("numbers", 1, "an array is no number"),
+        ("name", 1, "a text is no number: use it as a label"),
+        ("numbers[4]", 8, "no element 4: it has 4"),
+        ("numbers[0 - 1]", 8, "no element -1"),
+        ("numbers[number]", 9, "could not be read while compiling"),
+        ("numbers[numbers[*]]", 16, "an index is one number"),
+        ("numbers[1.5]", 9, "1.5 is no integer"),
+        ("numbers[0:5]", 8, "ends behind its 4 elements"),
+        ("numbers[3:1]", 8, "[3:1] is no slice"),
+        ("node.n_open[*]", 12, "does not tell how many elements"),
+        ("pointer[*].n_id", 8, "does not tell how many elements"),
+        ("number[0]", 7, "points at nothing"),
+        ("number[*]", 7, "has no elements"),
+        ("number.*", 8, "has no members"),
+        ("untyped", 1, "declare it in types: or cast it"),
+        ("untyped.x", 9, "declare it in types: or cast it"),
+        ("(long)untyped", 2, "long has 8 bytes, and this variable 4"),
+        ("(gone_t)untyped", 2, "gone_t"),
+        ("hidden->x", 9, "does not tell what struct hidden is"),
+        ("(struct big)counters", 2, "more than 2 counters"),
+        ("percpu(number)", 1, "no pointer in memory"),
+        ("percpu(pointer)[0:2].n_id", 16, "a pointer to the copies of each CPU has no elements"),
+        ("numbers[cpu] + numbers_of_cpus[cpu]", 31, "CPU's own already"),
+        ("color_of_cpus", 1, "states cannot be added up"),
+        ("numbers[0:2] + numbers[0:3]", 14, "different elements: only one has 2"),
+        ("(enum color)BLUE", 2, "enum color has no BLUE here"),
+        ("RED", 1, "no variable RED"),
+        ("sizeof(gone_t)", 1, "gone_t"),
+        ("1 +", 4, "ends too early"),
+    ],
+)
+def test_an_error_points_at_its_column(expression: str, column: int, what: str) -> None:
+    """A metric that cannot be had says which part of the expression is wrong, and why."""
+    reason = kernel().error(expression)
+    assert reason.startswith(f"{expression}: column {column}: ")
+    assert what in reason
+
+
+@pytest.mark.parametrize(
+    ("metric", "what"),
+    [
+        ({"labels": {"l": "pointer"}}, "a pointer is no number"),
+        ({"labels": {"l": "node"}}, "is no number"),
+        ({"labels": {"l": "names_of_cpus"}}, "each CPU has a text of its own"),
+        ({"labels": {"l": "numbers[*]"}}, "label l: it has several values for one number"),
+        ({"labels": {"l": "it.x"}}, "no variable it"),
+        ({"labels": {"cpu": "=x"}, "symbol": ("numbers_of_cpus",), "cpu": "each"}, "two labels"),
+        ({"symbol": ("numbers[*]",), "index": ("a",), "labels": {"a": "=x"}}, "are called a"),
+        ({"symbol": ("numbers[*]",), "names": "gone"}, "no variable gone"),
+        ({"symbol": ("numbers[*]",), "names": "enum gone"}, "enum gone"),
+        ({"symbol": ("numbers[*]",), "names": "number"}, "has no elements"),
+        ({"states": True}, "it has no states: it is no enum"),
+        ({"vnet": "web"}, "no jail web"),
+        ({"symbol": ("gone", "pointer")}, "no variable gone; or pointer: column 1: a pointer"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_metrics(metric: dict[str, object], what: str) -> None:
+    """Labels, names, states and alternatives that cannot be had are told."""
+    symbol = metric.pop("symbol", ("number",))
+    assert what in kernel().error(*symbol, **metric)
+
+
+def test_near_names_are_looked_for_only_so_often() -> None:
+    """However much is missing, near names are looked for a few times, and once for each name."""
+    some = kernel()
+    names = [f"gone{number // 2}" for number in range(40)]
+    found = some.module([Metric(name, (name, f"{name}.x")) for name in names])
+    assert len(found.missing) == 40
+    assert len(some.asked_near) == len(set(some.asked_near)) <= 4
+
+
+def test_no_near_names_of_what_is_not_missing() -> None:
+    """Alternatives that this kernel lacks cost no search where another is there."""
+    some = kernel()
+    some.module([Metric("m", ("gone", "number")), Metric("n", ("number + RED",))])
+    assert some.asked_near == []
+
+
+def test_constants_of_several_enums() -> None:
+    """A constant of two values must say of which enum it is one."""
+    some = kernel()
+    some.c.read("enum other { FIRST, GREEN };  enum third { NO, ANOTHER, GREEN };")
+    assert "GREEN is 1 or 2: say of which enum, (enum NAME)GREEN" in some.error("numbers[GREEN]")
+    assert some.one("numbers[(enum third)GREEN]").reads[0].offset % 0x1000 == 8
+
+
+def test_memory_that_may_not_be_read() -> None:
+    """That memory is forbidden is no fault of a metric, nor of a list."""
+    some = kernel()
+
+    def forbidden(name: str) -> None:
+        raise AccessDenied("nobody may")
+
+    some.variable = forbidden
+    for module in (
+        Module([Metric("m", ("number", "numbers"))], []),
+        Module([], [List("l", (Step(("number",)),), ())]),
+    ):
+        with pytest.raises(AccessDenied):
+            compiling.compile_module(target(some, Types({}, {})), some, module)
+
+
+def test_a_module_of_too_many_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes behind too many series is not compiled any more."""
+    monkeypatch.setattr(compiling, "MOST_SERIES", 3)
+    found = kernel().module([Metric(str(number), ("numbers[*]",)) for number in range(5)])
+    assert [one.metric for one in found.missing] == ["1", "2", "3", "4"]
+    assert "more than 3 series" in found.missing[0].reason
+
+
+# What damaged type information may say
+
+
+class Types:
+    """Types as they are told, by name and by variable."""
+
+    def __init__(self, types: dict[str, model.Type], variables: dict[str, model.Type]) -> None:
+        self._types = types
+        self._variables = variables
+
+    def find(self, name: str) -> model.Type:
+        if name not in self._types:
+            raise TypeMissing(name)
+        return self._types[name]
+
+    def variable(self, name: str) -> model.Type:
+        if name not in self._variables:
+            raise TypeMissing(name)
+        return self._variables[name]
+
+    def names(self) -> Iterator[str]:
+        return iter(self._types)
+
+    def enums(self) -> Iterator[model.Enum]:
+        return (one for one in self._types.values() if isinstance(one, model.Enum))
+
+
+def target(of: Forged, types: Types) -> Target:
+    """A kernel of such types."""
+    return Target(of, of, types, Abi("<", 8), Tally())
+
+
+def missing(type_: model.Type, *expressions: str) -> list[str]:
+    """Why what is of a type is missing; each is."""
+    some = forged("", x=0x1000)
+    module = Module([Metric(one, (one,)) for one in expressions], [])
+    types = Types({"struct t": type_}, {"x": type_})
+    found = compiling.compile_module(target(some, types), some, module)
+    assert len(found.missing) == len(expressions)
+    return [one.reason for one in found.missing]
+
+
+def circular(name: str, *members: str, size: int = 8) -> model.Composite:
+    """A struct whose members are all of its own type."""
+    made: list[model.Composite] = []
+    refs = tuple(model.Member(one, lambda: made[0], 0) for one in members)
+    made.append(model.Composite("struct", name, size, refs))
+    return made[0]
+
+
+@pytest.mark.parametrize(
+    "members", [("only",), ("tv_sec", "tv_usec"), ("sec", "frac"), ("count", "counters"), ("",)]
+)
+def test_types_in_circles(members: tuple[str, ...]) -> None:
+    """A struct that is its own member is no number, and nothing is asked for ever."""
+    for name in ("t", "percpu_counter"):
+        assert missing(circular(name, *members), "x", "x.*", "sum(x)", "((struct t)x).only.only")
+
+
+def test_arrays_without_bounds() -> None:
+    """An array of any size is refused before it is walked."""
+    integer = model.Integer("int", 4, signed=True)
+    huge = model.Array(lambda: integer, 1 << 60)
+    grid = model.Array(lambda: model.Array(lambda: integer, 1 << 12), 1 << 12)
+    assert "more than" in missing(huge, "x[*]")[0]
+    assert "more than" in missing(grid, "x[*][*]")[0]
+
+
+def test_numbers_of_no_width() -> None:
+    """Integers and bit-fields of sizes that no machine has are refused."""
+    odd = model.Integer("odd", 3, signed=False)
+    wide = model.Float("__float128", 16)
+    long_ = model.Integer("long", 8, signed=True)
+    bits = model.Composite("struct", "b", 16, (model.Member("m", lambda: long_, 7, 64),))
+    none = model.Composite("struct", "n", 16, (model.Member("m", lambda: long_, 7, 0),))
+    for type_ in (odd, wide):
+        missing(type_, "x")
+    for type_ in (bits, none):
+        missing(type_, "x.m")
+
+
+def test_elements_of_no_size() -> None:
+    """Elements of a size that nobody tells are at no place."""
+    array = model.Array(lambda: model.Void("struct hidden"), 4)
+    pointer = model.Pointer(8, partial(model.Void, "struct hidden"))
+    assert "size" in missing(array, "x[1]")[0]
+    missing(pointer, "x[1]", "*x", "x->y", "x[0:2].y")
+
+
+PARTS = (
+    "node", "pointer", "number", "numbers", "name", "counters", "untyped", "RED", "color", "ratio",
+    "3", "0", "numbers_of_cpus", "hidden", "n_id", "n_next", "n_name", "n_in", "i_value", "n_odd",
+    "it", "cpu", "struct node", "struct node *", "enum color", "long", "char[4]", "char *",
+    "[", "]", "(", ")", ".", "->", "*", "&", "-", "~", "!", "+", "/", "==", "&&", "[*]", "[cpu]",
+    "[0:2]", ".*", "sizeof(", "percpu(", "sum(", "ntohs(", "counter_u64_t", "struct big",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PARTS), min_size=1, max_size=12).map("".join))
+@settings(max_examples=400, deadline=None)
+def test_any_expression(expression: str) -> None:
+    """Any expression gives series or a reason; never an error of another kind."""
+    labels = {"l": expression}
+    metrics = [
+        Metric("a", (expression,)),
+        Metric("b", (expression,), cpu="each", states=True),
+        Metric("c", (), labels=labels, names=expression),
+    ]
+    lists = [List("l", (Step((expression,)),), (Metric("d", (expression,)),), labels, expression)]
+    found = kernel().module(metrics, lists)
+    assert len(found.labels) == 4
+    assert all(one.reason for one in found.missing)
+    assert KvmError.__name__ not in str(found.missing)
