@@ -9,8 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
-from functools import cache
-from types import MappingProxyType, NoneType, UnionType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from kvm_exporter.typed_yaml import document, scalar
@@ -47,8 +46,7 @@ class Option:
     required: bool
 
 
-@cache  # of a class, which does not change: a module file has hundreds of one
-def options(cls: type[Any]) -> Mapping[str, Option]:
+def options(cls: type[Any]) -> dict[str, Option]:
     """The keys that a frozen dataclass understands, in its order."""
     hints = get_type_hints(cls, include_extras=True)
     found = (
@@ -60,7 +58,7 @@ def options(cls: type[Any]) -> Mapping[str, Option]:
         )
         for field in fields(cls)
     )
-    return MappingProxyType({option.key: option for option in found})
+    return {option.key: option for option in found}
 
 
 def is_duration(hint: object) -> bool:
@@ -87,6 +85,7 @@ class Decoder:
     def __init__(self, source: Document) -> None:
         self.file = source.file
         self.problems = list(source.problems)
+        self._options: dict[type[Any], dict[str, Option]] = {}
         self._origins: dict[object, Callable[[Node, tuple[Any, ...], str], object]] = {
             Literal: self._literal,
             tuple: self._tuple,
@@ -123,7 +122,7 @@ class Decoder:
         entries = self.entries(node, path)
         if entries is None:
             return INVALID
-        self.unknown(entries, options(cls), path)
+        self.unknown(entries, self._known(cls), path)
         return self.build(node, cls, entries, path)
 
     def entries(self, node: Node, path: str) -> Entries | None:
@@ -142,10 +141,11 @@ class Decoder:
 
     def build(self, node: Node, cls: type[T], entries: Entries, path: str) -> T | Invalid:
         """A dataclass from those entries that are its options; the others are left alone."""
-        given = [option for option in options(cls).values() if option.key in entries]
+        known = self._known(cls).values()
+        given = [option for option in known if option.key in entries]
         missing = [
             self.problem(node, path, f"the key {option.key} is missing")
-            for option in options(cls).values()
+            for option in known
             if option.required and option not in given
         ]
         values = {
@@ -162,6 +162,12 @@ class Decoder:
                 if option.field == getattr(error, "field", None):
                     node, path = entries[option.key][1], join(path, option.key)
             return self.problem(node, path, str(error))
+
+    def _known(self, cls: type[Any]) -> dict[str, Option]:
+        """The options of a class, worked out once: a file may have hundreds of its instances."""
+        if cls not in self._options:
+            self._options[cls] = options(cls)
+        return self._options[cls]
 
     def _scalar(self, node: Node, convert: Callable[[Scalar], object], path: str) -> object:
         if not isinstance(node, Scalar):
