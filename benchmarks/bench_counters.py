@@ -14,7 +14,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from table import Cell, print_table
 
@@ -39,14 +41,12 @@ def timed(collect):
         seconds.append(time.perf_counter() - start)
     return found, statistics.median(seconds)
 """
-SERIES = """
+WANTED = """
 mibs = ["net_statistics", "tcp_statistics", "ip_statistics", "udp_statistics", "icmp_statistics"]
-"""
-INODES = """
 members = ["i_size", "i_blocks", "i_nlink", "i_mode", "i_state"]
 """
 OURS = f"""
-{TIMED}{SERIES}{INODES}
+{TIMED}{WANTED}
 from kvm_exporter import kvm
 from kvm_exporter.kvm.expressions.budgets import Budget
 from kvm_exporter.kvm.expressions.plan import Plan
@@ -76,13 +76,16 @@ def measured(kernel, *module):
     return collected.samples, seconds, compiled
 with kvm.open(None, sys.argv[1]) as kernel:
     series, *first = measured(kernel, metrics, [])
-    series = [[value for _, value in samples] for samples in series]
+    series = [sorted(value for _, value in samples) for samples in series]
     elements, *second = measured(kernel, [], [inodes])
-    rows = zip(*([value for _, value in samples] for samples in elements))
-    print(json.dumps([series, first, sorted(rows), second]))
+    rows = [sorted([*labels, value] for labels, value in samples) for samples in elements]
+    print(json.dumps({{
+        "values": [series, rows], "counts": [sum(map(len, series)), len(rows[0])],
+        "series": first[0], "elements": second[0], "compiling": first[1] + second[1],
+    }}))
 """
 DRGN = f"""
-{TIMED}{SERIES}{INODES}
+{TIMED}{WANTED}
 import drgn
 from drgn.helpers.linux.cpumask import for_each_possible_cpu
 from drgn.helpers.linux.list import list_for_each_entry
@@ -99,23 +102,31 @@ def series():
     for one in pointers:
         each.append([per_cpu_ptr(one, cpu).mibs.value_() for cpu in cpus])
     sums = [[sum(row) for row in zip(*copies)] for copies in each]
-    return sums + [[one for row in zip(*copies) for one in row] for copies in each]
+    return sums + [[one for copy in copies for one in copy] for copies in each]
 def elements():
     found = []
     for block in list_for_each_entry("struct super_block", blocks, "s_list"):
         kind, device = block.s_type.name.string_(), block.s_dev.value_()
         for inode in list_for_each_entry("struct inode", block.s_inodes.address_of_(), "i_sb_list"):
             whole = inode[0].read_()
-            found.append((kind, device, whole.i_ino.value_(),
-                *(whole.member_(one).value_() for one in members)))
+            labels = (kind.decode(), str(device), str(whole.i_ino.value_()))
+            found.append((labels, [whole.member_(one).value_() for one in members]))
     return found
 blocks = program["super_blocks"].address_of_()
-first, second = timed(series), timed(elements)
-print(json.dumps([*first, sorted(row[3:] for row in second[0]), second[1]]))
+found, first = timed(series)
+inodes, second = timed(elements)
+rows = [{{}} for _ in members]
+for labels, values in inodes:
+    for row, value in zip(rows, values):
+        row[labels] = row.get(labels, 0) + value
+rows = [sorted([*labels, value] for labels, value in row.items()) for row in rows]
+print(json.dumps({{
+    "values": [list(map(sorted, found)), rows], "series": first, "elements": second,
+}}))
 """
 
 
-def run(code: str, *words: str | Path, cache: str) -> list[object]:
+def run(code: str, *words: str | Path, cache: str) -> dict[str, Any]:
     """What a fresh process found and measured."""
     ended = subprocess.run(
         [sys.executable, "-c", code, *words, str(ROUNDS)],
@@ -124,5 +135,43 @@ def run(code: str, *words: str | Path, cache: str) -> list[object]:
         text=True,
         check=True,
     )
-    found: list[object] = json.loads(ended.stdout)
+    found: dict[str, Any] = json.loads(ended.stdout)
     return found
+
+
+def measured(core: Path, vmlinux: Path, kind: str) -> Iterator[tuple[Cell, ...]]:
+    """A form's figures, in milliseconds."""
+    with tempfile.TemporaryDirectory() as cache:
+        words = (core, vmlinux, kind)
+        ours, drgn = run(OURS, *words, cache=cache), run(DRGN, *words, cache=cache)
+    assert ours["values"] == drgn["values"]
+    count, inodes = ours["counts"]
+    yield (
+        f"{count} series, for 500",
+        "≤ 5 ms",
+        *compared(ours["series"], drgn["series"], 500 / count),
+    )
+    pair = compared(ours["elements"], drgn["elements"], 5000 / inodes)
+    yield f"{inodes} elements, for 5,000", "≤ 50 ms", *pair
+    yield "compiling both", None, 1000 * ours["compiling"], None, None
+
+
+def compared(ours: float, theirs: float, share: float) -> tuple[float, float, float]:
+    """Both in milliseconds, of a share of what was done, and which part ours is."""
+    return 1000 * ours * share, 1000 * theirs * share, ours / theirs
+
+
+def main() -> None:
+    """Boot, dump, measure, print."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        guest = prepare(BY_NAME[GUEST], Releases(folder / "packages"), folder / "guest")
+        rows: list[tuple[Cell, ...]] = []
+        for form, words in FORMS.items():
+            found = measured(*guest.cores[form], guest.debug, "elf" if form == "elf" else "kdump")
+            rows += [(f"{words}: {what}", *cells) for what, *cells in found]
+    print_table("A collection from a core", ("", "wanted", "ms", "drgn", "ratio"), rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -57,7 +57,7 @@ class Answers:
         names = ((),) * len(series)
         compiled = Compiled(program, (), names, ())
         if self._element:
-            around = ListProgram("", (self._element.walk,), program)
+            around = ListProgram("", self._element.walks, program)
             compiled = Compiled(nothing, (around,), names, ())
         found = Runner(compiled, self._memory, self._abi).collect(Budget()).samples
         return [_worth(samples) for samples in found]
@@ -70,8 +70,8 @@ class Answers:
     def address(self, base: int, offset: int) -> int | None:
         """Where something lies; None behind a null pointer, or one that cannot be read."""
         start: Worth = 0
-        if base == ELEMENT and self._element:
-            start = self._element.address
+        if base <= ELEMENT and self._element:
+            start = self._element.address(base)
         elif base != ABSOLUTE:
             start = self.values[base] or None
         return start + offset & self._abi.address_mask if isinstance(start, int) else None

@@ -30,26 +30,44 @@ from kvm_exporter.kvm.memory import Memory
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A list as a module has it, and the number of an element, from 0."""
+    """A list as a module's ``steps``, and the number of an element, from 0."""
 
-    each: str
-    via: str = ""
-    element: str = ""
+    steps: tuple[Step, ...]
     number: int = 0
 
+    @property
+    def name(self) -> str:
+        """For people."""
+        return ", ".join(step.of[0] for step in self.steps)
 
-class Element(NamedTuple):
-    """Where it lies, its ``position`` in the list, and how ``many`` elements that has."""
+
+class Level(NamedTuple):
+    """Where the element of one list lies, and its number in that."""
 
     address: int
     position: int
-    many: int
 
     @property
     def walk(self) -> Walk:
         """The way to it alone: it is an element, of a byte, of an array that begins before it."""
         shape = Strided(self.position + 1, 1, numbers=(self.position,))
         return Walk((), (Address(ABSOLUTE, self.address - self.position),), shape)
+
+
+class Element(NamedTuple):
+    """An element, and those of the lists around it, the outermost first; ``many`` there are."""
+
+    levels: tuple[Level, ...]
+    many: int
+
+    def address(self, base: int) -> int:
+        """Where the element is that a program has as ``base``."""
+        return self.levels[base - ELEMENT - 1].address
+
+    @property
+    def walks(self) -> tuple[Walk, ...]:
+        """The way to it alone."""
+        return tuple(level.walk for level in self.levels)
 
 
 def find_element(
@@ -59,12 +77,16 @@ def find_element(
 
     Errors: KvmError where this kernel does not have the list, or not so many elements.
     """
-    found = listed(kernel, frame, [Step((chosen.each,), chosen.via, chosen.element)])
-    where = Series(0, (Address(ELEMENT, 0), Position(ELEMENT)), Constant(1))
-    program = ListProgram(chosen.each, found.walks, Program((), (where,)))
-    compiled = Compiled(Program((), ()), (program,), (("address", "position"),), ())
+    found = listed(kernel, frame, chosen.steps)
+    bases = range(ELEMENT - len(found.walks) + 1, ELEMENT + 1)
+    where = tuple(one for base in bases for one in (Address(base, 0), Position(base)))
+    program = Program((), (Series(0, where, Constant(1)),))
+    compiled = Compiled(
+        Program((), ()), (ListProgram(chosen.name, found.walks, program),), ((),), ()
+    )
     [samples] = Runner(compiled, memory, kernel.abi).collect(Budget()).samples
     if chosen.number >= len(samples):
-        raise KvmError(f"{chosen.each} has no element {chosen.number}: it has {len(samples)}")
-    (address, position), _ = samples[chosen.number]
-    return Element(int(address), int(position), len(samples)), found.frame
+        raise KvmError(f"{chosen.name} has no element {chosen.number}: it has {len(samples)}")
+    numbers = iter(map(int, samples[chosen.number][0]))
+    levels = tuple(Level(address, next(numbers)) for address in numbers)
+    return Element(levels, len(samples)), found.frame

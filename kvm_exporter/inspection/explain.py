@@ -26,7 +26,7 @@ from kvm_exporter.kvm.expressions.labelling import spelled
 from kvm_exporter.kvm.expressions.operands import Number as Amount
 from kvm_exporter.kvm.expressions.operands import Operand, Place, Reference
 from kvm_exporter.kvm.expressions.parsing import parse
-from kvm_exporter.kvm.expressions.program import ABSOLUTE, Formula, Read
+from kvm_exporter.kvm.expressions.program import ABSOLUTE, ELEMENT, Formula, Read
 from kvm_exporter.kvm.expressions.reads import Reads
 from kvm_exporter.kvm.expressions.spreads import Spread, mapped
 from kvm_exporter.kvm.expressions.surroundings import Frame
@@ -134,7 +134,7 @@ class _Explaining:
         if chosen and element:
             type_ = "no name" if place is None or place.type is None else spell(place.type)
             facts = ("element", f"number {chosen.number} of {element.many}"), ("type", type_)
-            yield Part(chosen.each, 1, facts, (Item({}, element.address),))
+            yield Part(chosen.name, 1, facts, (Item({}, element.address(ELEMENT)),))
 
     def _parts(self) -> Iterator[Part]:
         """Each part once, in the order in which they were found."""

@@ -135,9 +135,14 @@ def _head(fetch: Fetch) -> str:
         return f"read {fetch.number}"
     cpu, offset = fetch.whose
     copy = "" if cpu is None else f"CPU {cpu}'s copy of "
-    what = "the element" if fetch.base < 0 else f"what read {fetch.base} points at"
+    what = _element(fetch.base) if fetch.base < 0 else f"what read {fetch.base} points at"
     byte = f", byte {offset}" if offset else ""
     return f"read {fetch.number}: {copy}{what}{byte}"
+
+
+def _element(base: int) -> str:
+    """The list's, or that of the list around it, or around that."""
+    return "the element" + " around" * (ELEMENT - base)
 
 
 def _value(fetch: Fetch) -> Worth:
@@ -195,7 +200,7 @@ def _fetch_document(fetch: Fetch) -> dict[str, Json]:
     return {
         "number": fetch.number,
         "pointer": fetch.base if fetch.base >= 0 else None,
-        "element": fetch.base == ELEMENT,
+        "element": ELEMENT - fetch.base if fetch.base <= ELEMENT else None,
         "cpu": fetch.whose.cpu,
         "offset": fetch.whose.offset,
         "address": _hex(fetch.address),

@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from functools import partial
+from itertools import zip_longest
 
 from kvm_exporter.inspection import candidates, explain
 from kvm_exporter.inspection.arguments import Inspection, Subject, complete, inspection
@@ -14,6 +15,7 @@ from kvm_exporter.inspection.pointing import pointed
 from kvm_exporter.kvm.expressions.parsing import parse as parse_expression
 from kvm_exporter.kvm.expressions.syntax import ExpressionError
 from kvm_exporter.kvm.expressions.type_names import type_name
+from kvm_exporter.kvm.expressions.wanted import Step
 
 EPILOG = {
     "explain": """\
@@ -48,7 +50,10 @@ def parse(command: str, argv: Sequence[str]) -> Inspection:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     complete(parser, subject)
-    return inspection(parser, argv)
+    try:
+        return inspection(parser, argv)
+    except argparse.ArgumentTypeError as e:  # of several arguments together
+        parser.error(str(e))
 
 
 def _pattern(parser: argparse.ArgumentParser) -> None:
@@ -87,12 +92,19 @@ def _expression(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("an element of a list")
     group.add_argument(
         "--each",
+        action="append",
         type=_parsed,
+        default=[],
         metavar="LIST",
-        help="the list, as a module's; EXPR is of an element",
+        help="the list, as a module's; EXPR is of an element (again for a list in each of these)",
     )
-    group.add_argument("--via", default="", metavar="MEMBER", help="the member that links elements")
-    group.add_argument("--element", default="", metavar="TYPE", help="the type of an element")
+    for flag, name, what in (
+        ("--via", "MEMBER", "the member that links the elements"),
+        ("--element", "TYPE", "their type"),
+    ):
+        group.add_argument(
+            flag, action="append", default=[], metavar=name, help=f"{what}; once for each LIST"
+        )
     group.add_argument(
         "--number",
         type=_count,
@@ -134,9 +146,13 @@ def _count(text: str) -> int:
 
 
 def _question(given: argparse.Namespace) -> explain.Question:
-    chosen = None
-    if given.each:
-        chosen = Chosen(given.each, given.via, given.element, given.number)
+    if max(len(given.via), len(given.element)) > len(given.each):
+        raise argparse.ArgumentTypeError(
+            "--via and --element belong to a list: name it with --each"
+        )
+    lists = zip_longest(given.each, given.via, given.element, fillvalue="")
+    steps = tuple(Step((each,), via, element) for each, via, element in lists)
+    chosen = Chosen(steps, given.number) if steps else None
     return explain.Question(given.expression, given.cpu, given.vnet, dict(given.types), chosen)
 
 

@@ -67,6 +67,15 @@ SUBJECTS = (
 )
 """Of ``kvm_exporter inspect``."""
 
+COMMANDS = (
+    *(("inspect", *subject.split()) for subject in SUBJECTS),
+    ("explain", "p_comm", "--each=allproc", "--via=p_list", "--number=1"),
+    ("explain", "((struct task_struct)init_task).tasks.next->prev", "--cpu=each"),
+    ("explain", "vm_cnt.*", "--cpu=each"),
+    ("symbols", "a*->p_*"),
+)
+"""Of ``kvm_exporter``, that look into a kernel."""
+
 
 def ask(kernel: Path | None, core: Path, options: DumpOptions | None = None) -> dict[str, object]:
     """Open the dump and ask everything; the answers, those that failed left out.
@@ -105,15 +114,15 @@ def _with_arguments() -> Iterator[tuple[str, Callable[[Kvm], object]]]:
 
 
 def inspect(kernel: Path | None, core: Path) -> dict[str, str]:
-    """What each subject of ``inspect`` prints, as text and as JSON, for a plain terminal.
+    """What each command prints, as text and as JSON, for a plain terminal.
 
     An error is a line on stderr and a status of 1.
     """
     shown = {}
     of = [f"--core={core}", *([f"--kernel={kernel}"] if kernel else [])]
-    for subject in SUBJECTS:
+    for command in COMMANDS:
         for form in ((), ("--json",)):
-            arguments = ("inspect", *subject.split(), *form)
+            arguments = (*command, *form)
             out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()) as err:
                 status = cli.main([*arguments, *of])

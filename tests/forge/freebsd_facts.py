@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from forge.sysctl import Answers, ForgedSysctl
+from forge.sysctl_tree import NODE, SysctlTree
 
 FACTS = Path(__file__).parents[2] / "../shared/facts/freebsd-15.1"
 
@@ -34,6 +36,44 @@ def sysctl(user: str) -> ForgedSysctl:
             answers[row["name"]] = failed or bytes.fromhex(row["hex"])
             mibs[row["name"]] = tuple(row["mib"])
     return ForgedSysctl(answers, mibs)
+
+
+LABELS = (
+    # SYSCTL_ADD_NODE_WITH_LABEL and FEATURE(): sys/kern/subr_bus.c, kern_tc.c, kern_et.c,
+    # sys/sys/sysctl.h; the recordings have no labels
+    (r"dev\.[^.]+\.\d+", "device_index"),
+    (r"kern\.timecounter\.tc\.[^.]+", "timecounter"),
+    (r"kern\.eventtimer\.et\.[^.]+", "eventtimer"),
+    (r"kern\.features\.[^.]+", "feature"),
+)
+
+
+def tree(user: str) -> SysctlTree:
+    """Every recorded leaf as a tree that can be walked, with the kernel's own numbers."""
+    found = SysctlTree()
+    for row in json.loads(_bytes(f"sysctl-{user}.json.gz")):
+        name, mib = row.get("name", ""), row.get("mib", ())
+        if "fmt" not in row or name.count(".") + 1 != len(mib) or re.search(r"[ (|]", name):
+            continue  # unknown there, or asked for with arguments
+        if row["kind"] & 15 == NODE:
+            oid = found.node(name, flags=row["kind"] & ~15, handler=name != "kern.features")
+        else:
+            answer = row["errno_size"] or row["errno"] or bytes.fromhex(row["hex"])
+            oid = found.add(name, row["kind"] & 15, row["fmt"], answer, flags=row["kind"] & ~15)
+        oid.number = mib[-1]
+        _label(found, name, mib)
+    return found
+
+
+def _label(found: SysctlTree, name: str, mib: Sequence[int]) -> None:
+    """The numbers and labels of the nodes on the way to a leaf."""
+    at = found.root
+    parts = name.split(".")
+    for depth, (part, number) in enumerate(zip(parts, mib, strict=True), 1):
+        at = at.children[part]
+        at.number = number
+        so_far = ".".join(parts[:depth])
+        at.label = next((label for one, label in LABELS if re.fullmatch(one, so_far)), None)
 
 
 def printed(pattern: str, name: str = "tools.txt.gz") -> str:

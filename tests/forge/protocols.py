@@ -1,6 +1,6 @@
 """Which counters do FreeBSD's network protocols keep?  Their structs, in C.
 
-From netinet/{tcp,udp,ip,igmp,icmp}_var.h, netinet/icmp6.h, netinet6/{ip6_var,raw_ip6}.h,
+From netinet/{tcp,udp,ip,igmp,icmp}_var.h, ip_carp.h, icmp6.h, netinet6/{ip6_var,raw_ip6}.h,
 net/if_arp.h and net/route.h of FreeBSD 15.1.  A network stack has an array of pointers to counters
 under each (VNET_PCPUSTAT_DEFINE, net/vnet.h): the member at offset 8 * n is counter n, which is how
 the kernel adds to it (VNET_PCPUSTAT_ADD) and how the sysctl copies all of them out.
@@ -66,6 +66,11 @@ struct rtstat {
     uint64_t rts_badredirect, rts_dynamic, rts_newgateway, rts_unreach, rts_wildcard,
     rts_nh_idx_alloc_failure, rts_nh_alloc_failure, rts_add_failure, rts_add_retry,
     rts_del_failure, rts_del_retry, rts_spare[5];
+};
+struct carpstats {
+    uint64_t carps_ipackets, carps_ipackets6, carps_badif, carps_badttl, carps_hdrops,
+    carps_badsum, carps_badver, carps_badlen, carps_badauth, carps_badvhid, carps_badaddrs,
+    carps_opackets, carps_opackets6, carps_onomem, carps_ostates, carps_preempt;
 };
 struct icmpstat {
     u_long icps_error, icps_oldshort, icps_oldicmp, icps_outhist[41], icps_badcode,

@@ -9,6 +9,7 @@ import re
 import pytest
 from forge.counting import LISTS, Counting
 from forge.crashed import BASES, crash
+from forge.world import Thing
 
 from kvm_exporter import cli
 
@@ -55,11 +56,18 @@ def counting(machine):
     kernel.variable("struct ring *rings[3]", [ring, None, ring])
     kernel.variable("struct counts *lost", BASES[machine] + (64 << 20))
     kernel.variable("enum states state", 2)
+    kernel.declare(LISTS["SLIST"].head("parts", "part"))
+    kernel.declare(f"struct part {{ int p_size; {LISTS['SLIST'].entry('part')} p_list; }};")
     kernel.declare(LISTS["TAILQ"].head("devices", "device"))
     kernel.declare(
-        f"struct device {{ int d_used; {LISTS['TAILQ'].entry('device')} d_list; char d_name[8]; }};"
+        f"struct device {{ int d_used; {LISTS['TAILQ'].entry('device')} d_list; char d_name[8];"
+        "struct parts d_parts; };"
     )
     devices = [kernel.new("struct device", d_used=n, d_name=b"da%d" % n) for n in (3, 5)]
+    for device in devices:
+        pieces = [kernel.new("struct part", p_size=size) for size in (10, 20)]
+        head = Thing(kernel.world, "struct parts", device.at("d_parts"))
+        kernel.link_list("SLIST", head, pieces, "p_list")
     kernel.link_list("TAILQ", kernel.variable("struct devices devs", {}), devices, "d_list")
     kernel.variable("int levels[20]", list(range(100, 120)))
     kernel.world.define("untyped", "int", 1234)
@@ -115,6 +123,8 @@ def ask(dumps, capsys):
         (["d_used * 2", "--each=devs"], {"": 6}),
         (["d_used + position", "--each=devs", "--via=d_list", "--number=1"], {"": 6}),
         (["d_name", "--each=devs", "--number=1"], {"": "da5"}),
+        (["outer.d_used * 100 + p_size", "--each=devs", "--each=d_parts", "--number=2"], {"": 510}),
+        (["position", "--each=devs", "--each=d_parts", "--number=3"], {"": 1}),
         (["&it == devs.tqh_first", "--each=devs"], {"": 1}),
         (["r_counts->c_out + position", "--each=rings", "--number=1"], {"": 52}),
     ],
@@ -170,8 +180,11 @@ def test_an_element_of_a_list(ask):
     assert lines[1].split() == ["element", "number", "1", "of", "2"]
     assert lines[2].split() == ["type", "struct", "device"]
     assert "read 0: the element" in lines
+    out = ask("explain", "outer.d_used + p_size", "--each=devs", "--each=d_parts").out
+    assert out.startswith("devs, d_parts\n    element    number 0 of 4\n")
+    assert re.findall(r"read \d: (.*)", out) == ["the element around", "the element"]
     [read] = ask.json("d_name", "--each=devs")["reads"]
-    assert (read["element"], read["pointer"], read["offset"]) == (True, None, 24)
+    assert (read["element"], read["pointer"], read["offset"]) == (0, None, 24)
 
 
 @pytest.mark.parametrize(
@@ -282,6 +295,7 @@ def test_copies_that_are_not_there(argv, said, ask):
         (["a", "--cpu=x"], "neither sum nor each"),
         (["a", "--type=int"], "not SYMBOL=TYPE"),
         (["a", "--each=b["], "ends too early"),
+        (["a", "--via=b"], "name it with --each"),
         (["a", "--each=b", "--number=-1"], "no number from 0 on"),
         (["a", "--type=a=int["], "goes on oddly"),
         ([], "EXPR"),

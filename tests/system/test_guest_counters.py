@@ -75,6 +75,7 @@ CONSTANT = {"Ip Forwarding", "Ip DefaultTTL", "Tcp RtoAlgorithm", "Tcp RtoMin", 
             "Tcp MaxConn"}  # fmt: skip
 BY_NUMBER = re.compile(r"IcmpMsg .*|Icmp6(In|Out)Type\d+")
 
+PROTOCOLS = {"TCP", "UDP", "UDPLITE", "RAW", "TCP6", "UDP6", "UDPLITE6", "RAW6"}
 SOFTNET = {0: "processed", 1: "dropped", 2: "time_squeezes", 9: "received_rps"}
 SCHEDSTAT = ("yields_total", None, "schedules_total", "idle_schedules_total", "wakeups_total",
              "local_wakeups_total", "run_seconds_total", "wait_seconds_total",
@@ -285,7 +286,7 @@ def test_sockstat(guest, counted):
     theirs = sockstat(guest.truth, "/proc/net/sockstat")
     theirs |= sockstat(guest.truth, "/proc/net/sockstat6")
     assert found.value("sockets_used", netns=netns) == theirs["sockets"]["used"] > 0
-    for name in ("tcp", "udp", "udplite", "raw", "tcp6", "udp6", "udplite6", "raw6"):
+    for name in map(str.lower, PROTOCOLS & theirs.keys()):
         ours = found.value("sockets_in_use", netns=netns, protocol=name)
         assert (name, ours) == (name, theirs[name.upper()]["inuse"])
     tcp = theirs["TCP"]

@@ -41,11 +41,12 @@ def without(module: ModuleOptions, names: Collection[str]) -> ModuleOptions:
     return replace(module, metrics=others(module.metrics), lists=lists)
 
 
-def metric(options: MetricOptions, labels: tuple[str, ...]) -> Metric:
-    """What is published; its help names where the number is from."""
+def metric(options: MetricOptions, labels: tuple[str, ...], *, shared: bool = False) -> Metric:
+    """What is published; its help names where the number is from, if it is not ``shared``."""
     source = f"sysctl {options.sysctl}" if options.sysctl else " or ".join(options.symbol)
-    text = f"{options.help} From kvm(3): {source}." if source else f"{options.help} By kvm(3)."
-    return Metric(f"{PREFIX}{options.name}", options.kind, text.strip(), labels, options.unit)
+    origin = f"From kvm(3): {source}." if source and not shared else "By kvm(3)."
+    text = f"{options.help} {origin}".strip()
+    return Metric(f"{PREFIX}{options.name}", options.kind, text, labels, options.unit)
 
 
 def _metric(options: MetricOptions, vnet: str) -> wanted.Metric:

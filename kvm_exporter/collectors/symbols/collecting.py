@@ -31,6 +31,11 @@ collection, lest all of them be late together, again and again."""
 log = logging.getLogger(__name__)
 
 
+def has_symbols(options: ModuleOptions) -> bool:
+    """Whether a module is not of sysctls only: a whole tree is as much as all else together."""
+    return bool(options.metrics or options.lists)
+
+
 class Module:
     """One module, and its plan for the kernel that was read last."""
 
@@ -178,7 +183,8 @@ class Symbols:
         if own.metrics or own.lists or own.sysctls:
             yield OWN, own
         if self._options.modules is None:
-            files = ((name, load(path)) for name, path in shipped().items())
+            every = ((name, load(path)) for name, path in shipped().items())
+            files = ((name, options) for name, options in every if has_symbols(options))
         else:
             files = ((file.name, file.content) for file in self._options.modules)
         for name, options in files:

@@ -30,7 +30,8 @@ class Families:
 
     def _metric(self, same: Sequence[MetricOptions], numbers: Iterable[int]) -> Metric:
         labels = next((self._labels[one] for one in numbers if self._labels[one]), ())
-        return asking.metric(next((one for one in same if one.help), same[0]), labels)
+        told = next((one for one in same if one.help), same[0])
+        return asking.metric(told, labels, shared=len(same) > 1)
 
     def of(self, samples: Sequence[Sequence[Sample]]) -> list[Family]:
         """The families of one collection.

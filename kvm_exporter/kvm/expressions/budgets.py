@@ -63,11 +63,20 @@ class Ledger:
 
     def element(self) -> bool:
         """Whether another element may be looked at.  What was found before may still be read."""
-        if self.elements >= self._most_elements:
-            self.stopped = self.stopped or "elements"
+        if not self.room:
+            self.full()
             return False
         self.elements += 1
         return not self.halted
+
+    @property
+    def room(self) -> int:
+        """How many elements more may be looked at."""
+        return self._most_elements - self.elements
+
+    def full(self) -> None:
+        """There was no room for another element."""
+        self.stopped = self.stopped or "elements"
 
     def lost(self) -> None:
         """A value was not to be had; which is the budget's fault after its end."""

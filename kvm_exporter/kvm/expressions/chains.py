@@ -47,6 +47,8 @@ class Chains:
         ledger.torn += way.torn
         if way.lost:
             ledger.lost()
+        if way.full:
+            ledger.full()
 
 
 @dataclass(slots=True)
@@ -58,6 +60,7 @@ class _Way:
     whole: bool = False
     torn: bool = False
     lost: bool = False
+    full: bool = False
 
 
 class _Walk:
@@ -86,14 +89,16 @@ class _Walk:
         back, back_to = self._shape.back, self._shape.back_to
         to_next, to_back = self._nodes.links[0], self._nodes.links[-1]
         ledger, read = self._ledger, self._nodes.reader(self._ledger)
+        room = ledger.room
         way, seen = _Way(), set[int]()
         link = behind = self._start
         at: int | None = first
         retried = False
         while at is not None and at != end and not at & odd:
-            way.torn = at in seen
-            if way.torn or not ledger.element():
-                return way
+            if at in seen or len(seen) >= room:
+                way.torn = at in seen
+                way.full = not way.torn
+                break
             node = read(at)
             if node is not None and (back is None or node[to_back] == behind):
                 seen.add(at)
@@ -103,8 +108,10 @@ class _Walk:
                 at, retried = node[to_next], False
             elif retried:
                 way.torn, way.lost = node is not None, node is None
-                return way
+                break
             else:
                 at, retried = self._nodes.reading.pointer(link, ledger), True
-        way.whole, way.lost = at is not None, at is None
+        else:
+            way.whole, way.lost = at is not None, at is None
+        ledger.elements += len(seen)
         return way

@@ -18,7 +18,7 @@ class Place(NamedTuple):
     other type.
     ``bits`` of a bit-field are its first one (as model.Member counts them, from ``offset`` on) and
     their number.  With ``counters`` an array of counter_u64_t lies there, which is looked at as if
-    each was a uint64_t: the place is so many bytes into that.  ``open``: an array that may have more
+    each was a uint64_t: the place is so many bytes into that.  An ``open`` array may have more
     elements than its type says.
     """
 

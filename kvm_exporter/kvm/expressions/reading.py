@@ -29,11 +29,18 @@ class Record(NamedTuple):
     parts: tuple[tuple[int, struct.Struct], ...]
 
 
+def nothing(error: KvmError) -> bytes:
+    """No bytes, where there is no memory; the error again if there is none anywhere."""
+    if isinstance(error, AccessDenied | Unsupported):
+        raise error
+    return b""
+
+
 class Reading:
     """One kernel's memory, with the records that were made for it."""
 
     def __init__(self, memory: Memory, abi: Abi) -> None:
-        self._read = memory.read
+        self.read = memory.read
         self.abi = abi
         self.mask = abi.address_mask
         self._records: Remembered[Parts, Record] = Remembered(MOST_RECORDS)
@@ -44,11 +51,9 @@ class Reading:
         Errors: AccessDenied and Unsupported, for then there is none anywhere.
         """
         try:
-            return self._read(address, size)
-        except (AccessDenied, Unsupported):
-            raise
-        except KvmError:
-            return b""
+            return self.read(address, size)
+        except KvmError as e:
+            return nothing(e)
 
     def pointer(self, address: int, ledger: Ledger) -> int | None:
         """The pointer at an address; None, not counted, where it cannot be read."""

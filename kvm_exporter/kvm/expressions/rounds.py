@@ -37,7 +37,7 @@ class Round(Protocol):
 
 
 def rounds(reading: Reading, fields: Sequence[Field], *, absolute: bool) -> list[Round]:
-    """What reads these fields, all of whose bases are known; ``absolute``: offsets are addresses."""
+    """What reads these fields, whose bases are known; ``absolute``: their offsets are addresses."""
     numbers = [field for field in fields if field.code != TEXT]
     texts = [field for field in fields if field.code == TEXT]
     found: list[Round] = []

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.expressions.budgets import Budget, Ledger
-from kvm_exporter.kvm.expressions.formulas import Formulas
+from kvm_exporter.kvm.expressions.columns import Worked
 from kvm_exporter.kvm.expressions.levels import Level, Outside
 from kvm_exporter.kvm.expressions.program import Compiled, ListProgram, Program, Stopped
 from kvm_exporter.kvm.expressions.reading import Reading
 from kvm_exporter.kvm.expressions.samples import Sample, Samples
-from kvm_exporter.kvm.expressions.sampling import OfRows, of_one_row
+from kvm_exporter.kvm.expressions.sampling import OfFrame, of_row
 from kvm_exporter.kvm.expressions.slots import Places, Table
 from kvm_exporter.kvm.memory import Memory
 
@@ -45,7 +45,7 @@ class Runner:
     def __init__(self, compiled: Compiled, memory: Memory, abi: Abi) -> None:
         reading = Reading(memory, abi)
         self._metrics = len(compiled.labels)
-        self._runs = [
+        self._runs: list[_Plain | _List] = [
             _Plain(compiled.program, reading),
             *(_List(one, reading) for one in compiled.lists),
         ]
@@ -74,9 +74,9 @@ class _Plain:
 
     def __init__(self, program: Program, reading: Reading) -> None:
         table = Table(absolute=True)
-        formulas = Formulas(Places([table], program.reads, 0), reading.mask)
+        places = Places([table], program.reads, 0)
         self._outside = Outside(table, reading)
-        self._metrics = of_one_row(program.series, formulas)
+        self._metrics = of_row(program.series, places, reading.mask)
 
     def into(self, samples: Sequence[Samples], ledger: Ledger) -> None:
         """Add what is read to the metrics' samples."""
@@ -97,22 +97,20 @@ class _List:
             Level(walk, tables[: number + 2], reading) for number, walk in enumerate(of.walks)
         ]
         places = Places(tables, of.program.reads, depth)
-        formulas = Formulas(places, reading.mask)
         if of.where is not None:
-            where = formulas.number(of.where)
+            where = Worked(of.where, places, reading.mask, label=False)
             self._levels[-1].choose(where, places.slots([of.where], depth))
-        self._series = OfRows(of.program.series, formulas)
+        self._series = OfFrame(of.program.series, places, reading.mask)
         self._metrics = {one.metric for one in of.program.series}
 
     def into(self, samples: Sequence[Samples], ledger: Ledger) -> None:
         """Add what is read to the metrics' samples."""
         ledger.gaps = False
-        rows = [self._outside.row(ledger)]
-        whole = True
+        frame, whole = self._outside.frame(ledger), True
         for level in self._levels:
-            rows, all_there = level.rows(rows, ledger)
+            frame, all_there = level.frame(frame, ledger)
             whole = whole and all_there
-        self._series.into(samples, rows, gaps=ledger.gaps)
+        self._series.into(samples, frame, gaps=ledger.gaps)
         if not whole:
             for metric in self._metrics:
                 samples[metric].lack_some()

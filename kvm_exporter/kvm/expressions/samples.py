@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -27,10 +28,12 @@ def told(labels: Sequence[Labels]) -> Told:
     """These labels, a row each."""
     if len(set(labels)) == len(labels):
         return Told(labels, {})
-    rows: dict[Labels, list[int]] = {}
+    several = {one for one, count in Counter(labels).items() if count > 1}
+    repeated: dict[Labels, list[int]] = {one: [] for one in several}
     for number, one in enumerate(labels):
-        rows.setdefault(one, []).append(number)
-    return Told(labels, {one: numbers for one, numbers in rows.items() if len(numbers) > 1})
+        if one in several:
+            repeated[one].append(number)
+    return Told(labels, repeated)
 
 
 class Samples:

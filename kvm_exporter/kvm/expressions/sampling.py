@@ -1,4 +1,4 @@
-"""How do rows become samples?  A program's series, each with a value and labels of every row.
+"""How do values become samples?  A program's series, each with a value and labels of every row.
 
 In no list there is but one row, of many series: there, those of a metric are worked out together.
 """
@@ -6,34 +6,38 @@ In no list there is but one row, of many series: there, those of a metric are wo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import compress
+from typing import Any
 
-from kvm_exporter.kvm.expressions.formulas import Evaluated, Formulas, Row
-from kvm_exporter.kvm.expressions.layouts import Column
+from kvm_exporter.kvm.expressions.columns import Frame, Worked
+from kvm_exporter.kvm.expressions.formulas import Function, Functions, Row, valued
 from kvm_exporter.kvm.expressions.program import Constant, Formula, Series
 from kvm_exporter.kvm.expressions.samples import Labels, Samples, Told, told
+from kvm_exporter.kvm.expressions.slots import Places
+from kvm_exporter.kvm.expressions.together import Slots, Together
 
 
-class OfRows:
+class OfFrame:
     """The series of a list's program."""
 
-    def __init__(self, series: Sequence[Series], formulas: Formulas) -> None:
+    def __init__(self, series: Sequence[Series], places: Places, mask: int) -> None:
         known: list[tuple[Formula, ...]] = []
         self._labels: list[_Labels] = []
-        self._series: list[tuple[Series, int, Evaluated]] = []
+        self._series: list[tuple[Series, int, Worked]] = []
         for one in series:
             if one.labels not in known:
                 known.append(one.labels)
-                self._labels.append(_Labels(one.labels, formulas))
-            number = known.index(one.labels)
-            self._series.append((one, number, formulas.number(one.value)))
+                self._labels.append(_Labels(one.labels, places, mask))
+            value = Worked(one.value, places, mask, label=False)
+            self._series.append((one, known.index(one.labels), value))
 
-    def into(self, samples: Sequence[Samples], rows: Sequence[Row], *, gaps: bool) -> None:
+    def into(self, samples: Sequence[Samples], frame: Frame, *, gaps: bool) -> None:
         """Add every row's to the metrics' samples."""
-        labels = [one.of(rows, gaps=gaps) for one in self._labels]
+        labels = [one.of(frame, gaps=gaps) for one in self._labels]
         for series, number, value in self._series:
             known, having = labels[number]
-            values = value.column(rows, gaps=gaps)
+            values = value.column(frame, gaps=gaps)
             chosen = values if having is None else tuple(compress(values, having))
             samples[series.metric].add(known, chosen, adds=series.adds)
 
@@ -41,17 +45,17 @@ class OfRows:
 class _Labels:
     """The labels of some series of a list."""
 
-    def __init__(self, labels: Sequence[Formula], formulas: Formulas) -> None:
-        self._constant = constant(labels)
-        self._labels = [formulas.label(one) for one in labels]
+    def __init__(self, labels: Sequence[Formula], places: Places, mask: int) -> None:
+        self._constant = _constant(labels)
+        self._labels = [Worked(one, places, mask, label=True) for one in labels]
 
-    def of(self, rows: Sequence[Row], *, gaps: bool) -> tuple[Told, Sequence[bool] | None]:
+    def of(self, frame: Frame, *, gaps: bool) -> tuple[Told, Sequence[bool] | None]:
         """The labels of the rows that have all, and which these are; None where every row has."""
         if self._constant is not None:
-            count = len(rows)
+            count = len(frame)
             repeated = {self._constant: range(count)} if count > 1 else {}
             return Told((self._constant,) * count, repeated), None
-        columns: list[Column] = [one.column(rows, gaps=gaps) for one in self._labels]
+        columns = [one.column(frame, gaps=gaps) for one in self._labels]
         found: list[Labels] = list(zip(*columns, strict=True))
         if not any(None in column for column in columns):
             return told(found), None
@@ -59,38 +63,45 @@ class _Labels:
         return told(list(compress(found, having))), having
 
 
-class OfOne:
+class OfRow:
     """The series of one metric that are in no list."""
 
-    def __init__(self, series: Sequence[Series], formulas: Formulas) -> None:
+    def __init__(self, series: Sequence[Series], places: Places, mask: int) -> None:
         self._metric = series[0].metric
         self._adds = series[0].adds
-        self._labels = [[formulas.label(label) for label in one.labels] for one in series]
-        constants = [found for one in series if (found := constant(one.labels)) is not None]
+        self._series = series
+        self._places = places
+        self._mask = mask
+        self._values = Together([one.value for one in series], places, mask)
+        constants = [found for one in series if (found := _constant(one.labels)) is not None]
         self._told = told(constants) if len(constants) == len(series) else None
-        self._values = formulas.numbers([one.value for one in series])
 
     def into(self, samples: Sequence[Samples], row: Row, *, gaps: bool) -> None:
         """Add the row's to the metric's samples."""
-        values = self._values.of(row, gaps=gaps)
-        if self._told:
-            samples[self._metric].add(self._told, values, adds=self._adds)
-            return
-        labels = [tuple(label.value(row) for label in one) for one in self._labels]
-        having = [None not in one for one in labels]
-        chosen = told(list(compress(labels, having)))
-        samples[self._metric].add(chosen, list(compress(values, having)), adds=self._adds)
+        values = self._values.values(row, gaps=gaps)
+        rows = self._told
+        if rows is None:
+            labels: list[Any] = [tuple(valued(one, row) for one in each) for each in self._labels]
+            having = [None not in one for one in labels]
+            rows = told(list(compress(labels, having)))
+            values = list(compress(values, having))
+        samples[self._metric].add(rows, values, adds=self._adds)
+
+    @cached_property
+    def _labels(self) -> Sequence[Sequence[Function]]:
+        functions = Functions(Slots(self._places), self._mask, careful=True)
+        return [[functions.label(label) for label in one.labels] for one in self._series]
 
 
-def of_one_row(series: Sequence[Series], formulas: Formulas) -> list[OfOne]:
+def of_row(series: Sequence[Series], places: Places, mask: int) -> list[OfRow]:
     """What is in no list, by metric."""
     metrics: dict[tuple[int, bool], list[Series]] = {}
     for one in series:
         metrics.setdefault((one.metric, one.adds), []).append(one)
-    return [OfOne(together, formulas) for together in metrics.values()]
+    return [OfRow(together, places, mask) for together in metrics.values()]
 
 
-def constant(labels: Sequence[Formula]) -> Labels | None:
+def _constant(labels: Sequence[Formula]) -> Labels | None:
     """The texts of labels that are the same for all rows; None if they are not."""
     values = [one.value for one in labels if isinstance(one, Constant)]
     return tuple(map(str, values)) if len(values) == len(labels) else None

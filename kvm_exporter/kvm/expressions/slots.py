@@ -5,8 +5,6 @@ for each element.
    the nth list.  Slot ADDRESS of a row is where the element lies, POSITION its number.
 2. A read belongs to the table of the element, or the absolute address, from which its pointers
    lead.  The same read of several programs, or twice in one, is one slot.
-3. A formula sees one row: those of all tables around, one behind the other.  That of table 0 is
-   without its first two slots.
 """
 
 from __future__ import annotations
@@ -101,28 +99,27 @@ class Place(NamedTuple):
 
 
 class Places:
-    """Where a formula over ``reads`` finds what it needs, in a row of tables 0 to ``depth``."""
+    """Where formulas over ``reads`` find what they need: in tables 0 to ``depth``."""
 
     def __init__(self, tables: Sequence[Table], reads: Sequence[Read], depth: int) -> None:
         self.reads = reads
-        self._tables = tables
         self._depth = depth
         self._places: list[Place] = []
         for read in reads:
             table, base = self._base(read.base)
             self._places.append(Place(table, tables[table].slot(base, read.offset, read.code)))
 
-    def read(self, number: int) -> int:
-        """The index of a read's value; it is final when all places of all tables are known."""
-        return self._index(*self._places[number])
+    def read(self, number: int) -> Place:
+        """Where a read's value is."""
+        return self._places[number]
 
-    def address(self, base: int) -> int:
-        """The index of an element's, or a pointer's, address."""
-        return self._index(*self._base(base))
+    def address(self, base: int) -> Place:
+        """Where an element's address, or that in a pointer, is."""
+        return self._base(base)
 
-    def position(self, base: int) -> int:
-        """The index of an element's number."""
-        return self._index(self._base(base)[0], POSITION)
+    def position(self, base: int) -> Place:
+        """Where an element's number is."""
+        return Place(self._base(base).table, POSITION)
 
     def slots(self, formulas: Iterable[Formula], table: int) -> set[int]:
         """The slots of a table that these formulas need."""
@@ -135,9 +132,6 @@ class Places:
         if base <= ELEMENT:
             return Place(self._depth + base - ELEMENT, ADDRESS)
         return self._places[base]
-
-    def _index(self, table: int, slot: int) -> int:
-        return sum(one.width for one in self._tables[:table]) + slot - FIRST
 
 
 def reads_of(formula: Formula) -> set[int]:

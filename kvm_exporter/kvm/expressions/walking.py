@@ -19,10 +19,11 @@ from functools import cached_property
 from itertools import repeat
 from typing import Any, Protocol
 
+from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions.budgets import Ledger
 from kvm_exporter.kvm.expressions.chunks import Chunk, Field, around
 from kvm_exporter.kvm.expressions.layouts import Column
-from kvm_exporter.kvm.expressions.reading import Reading
+from kvm_exporter.kvm.expressions.reading import Reading, nothing
 from kvm_exporter.kvm.expressions.rounds import Numbers
 from kvm_exporter.kvm.expressions.slots import ADDRESS, POSITION, Table
 
@@ -92,13 +93,16 @@ class Nodes:
     def reader(self, ledger: Ledger) -> Callable[[int], Column | None]:
         """What gives a node's values; None, not counted, where it cannot be read."""
         record = self.reading.record(self.chunk.parts)
-        read, allows, size, unpack = self.reading.bytes, ledger.allows, record.size, record.unpack
+        read, allows, size, unpack = self.reading.read, ledger.allows, record.size, record.unpack
         distance, mask = self.chunk.start - self._node, self.reading.mask
 
         def node(at: int) -> Column | None:
             if not allows(size):
                 return None
-            data = read(at + distance & mask, size)
+            try:
+                data = read(at + distance & mask, size)
+            except KvmError as e:
+                data = nothing(e)
             return unpack(data) if len(data) == size else None
 
         return node

@@ -61,7 +61,7 @@ def opaque(kernel: Kernel, oid: Oid) -> bytes:
 
 
 def counter(kernel: Kernel, oid: Oid) -> bytes:
-    """What a counter(9) has counted, behind a pointer."""
+    """The sum of a counter_u64_t, behind a pointer."""
     return kernel.spelled(kernel.cpus.counter(kernel.pointer(oid)), QUAD)
 
 

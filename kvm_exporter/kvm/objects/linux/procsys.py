@@ -43,6 +43,9 @@ UNREAD = frozenset(
 SECRETS = frozenset({"netdev_rss_key", "stable_secret", "tcp_fastopen_key"})
 """What is not read (rule 2): names, and the last part of names."""
 
+NOTHING = (" ",)
+"""A name that no setting has."""
+
 ANY = "*"
 LABELS: dict[tuple[str, ...], str] = {
     ("net", "ipv4", "conf", ANY): "interface",
@@ -137,8 +140,12 @@ class ProcSys:
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """``net.ipv4.conf.eth0/100.mtu`` as sysctl(8) has it: a slash is a dot within a part."""
-    return tuple(part.replace("/", ".") for part in name.split(".")) if name else ()
+    """``net.ipv4.conf.eth0/100.mtu`` as sysctl(8) has it: a slash is a dot within a part.
+
+    What is no name in a directory gives the name of nothing: none leads out of the tree.
+    """
+    parts = tuple(part.replace("/", ".") for part in name.split(".")) if name else ()
+    return NOTHING if any(part in {"", ".", ".."} or "\0" in part for part in parts) else parts
 
 
 def _path(parts: tuple[str, ...]) -> str:
