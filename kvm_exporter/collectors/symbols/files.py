@@ -66,8 +66,8 @@ class SymbolsOptions:
         Annotated[tuple[Annotated[File[ModuleOptions], Reads(named)], ...], OneOrMore()] | None,
         Help(
             "Modules that come with the exporter by name (freebsd-tcp), others by the path of "
-            "their file; null: all that come with it for the kernel that is read, but for its whole "
-            "tree of sysctls (freebsd-sysctl, linux-sysctl)."
+            "their file; null: all that come with it for the kernel that is read, but for its "
+            "whole tree of sysctls (freebsd-sysctl, linux-sysctl)."
         ),
     ] = None
     vnet: Vnet = None
