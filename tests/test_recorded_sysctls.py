@@ -24,8 +24,18 @@ from kvm_exporter.outputs.exposition import render
 
 USERS = ("root", "nobody", "nobody-hidden")
 CODES = {
-    2: "i", 6: "I", 7: "q", 8: "Q", 4: "q", 9: "Q",
-    12: "b", 10: "B", 13: "h", 11: "H", 14: "i", 15: "I",
+    2: "i",
+    6: "I",
+    7: "q",
+    8: "Q",
+    4: "q",
+    9: "Q",
+    12: "b",
+    10: "B",
+    13: "h",
+    11: "H",
+    14: "i",
+    15: "I",
 }
 """GET_VALUE of oid_get_value(), on amd64."""
 
@@ -118,6 +128,12 @@ class Recorded:
         }
 
 
+@pytest.fixture(scope="module")
+def root():
+    """What root saw."""
+    return Recorded("root")
+
+
 @pytest.mark.parametrize("user", USERS)
 def test_every_line_of_the_sysctl_exporter_is_there(user):
     """Name for name, label for label, and with the value that it prints."""
@@ -129,26 +145,25 @@ def test_every_line_of_the_sysctl_exporter_is_there(user):
     assert {key: got[key] for key in printed} == pytest.approx(printed, abs=1e-6)
 
 
-def test_there_is_more():
+def test_there_is_more(root):
     """Arrays, and structs by their members; nothing twice."""
-    recorded = Recorded("root")
-    more = recorded.samples().keys() - dict(lines(recorded.tree)).keys()
+    more = root.samples().keys() - dict(lines(root.tree)).keys()
     names = {metric for metric, _ in more}
     assert {"sysctl_kern_cp_time", "sysctl_kern_clockrate_hz", "sysctl_vm_vmtotal_t_free"} <= names
     assert ("sysctl_kern_cp_time", (("index", "4"),)) in more
 
 
-def test_labels_are_the_kernels():
+def test_labels_are_the_kernels(root):
     """A device's number, a timer's name and a feature's are no parts of names."""
-    keys = Recorded("root").samples().keys()
+    keys = root.samples().keys()
     assert ("sysctl_dev_vtnet_rx_csum_failed", (("device_index", "0"),)) in keys
     assert ("sysctl_kern_eventtimer_et_quality", (("eventtimer", "LAPIC"),)) in keys
     assert ("sysctl_kern_features", (("feature", "inet6"),)) in keys
 
 
-def test_every_family_is_typed_and_told():
+def test_every_family_is_typed_and_told(root):
     """Each name once, a gauge, with a help that says which sysctls it is made of."""
-    families = Recorded("root").families()
+    families = root.families()
     names = [family.metric.name for family in families]
     assert len(names) == len(set(names))
     assert {family.metric.kind for family in families} == {"gauge"}
@@ -167,13 +182,12 @@ def test_no_node_with_arguments_was_asked():
     assert asked == []
 
 
-def test_a_second_collection_asks_for_values_only():
+def test_a_second_collection_asks_for_values_only(root):
     """Names, formats and labels are remembered; an eighth of the leaves is asked for the next."""
-    recorded = Recorded("root")
-    first = recorded.families()
-    recorded.tree.asked.clear()
-    assert recorded.families() == first
-    about = [mib for mib in recorded.tree.asked if mib[0] == 0]
+    first = root.families()
+    root.tree.asked.clear()
+    assert root.families() == first
+    about = [mib for mib in root.tree.asked if mib[0] == 0]
     assert {mib[1] for mib in about} == {2}
-    values = len(recorded.tree.asked) - len(about)
+    values = len(root.tree.asked) - len(about)
     assert len(about) < values / 6

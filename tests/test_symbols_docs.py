@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 from fakes.counting import opened
 from forge.counting import PAGE, Counting
+from forge.crashed import BASES, crash
 from forge.world import Thing
 
-from kvm_exporter import config
+from kvm_exporter import cli, config
 from kvm_exporter.collectors.symbols import files
 from kvm_exporter.collectors.symbols.collecting import Symbols
 from kvm_exporter.collectors.symbols.files import SymbolsOptions
@@ -31,6 +33,9 @@ from kvm_exporter.typed_yaml.decode import options
 from kvm_exporter.typed_yaml.option import File
 
 DOCS = (Path(__file__).parents[1] / "docs" / "symbols.md").read_text(encoding="utf-8")
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^kvm_exporter (?:explain|symbols) .*$", DOCS + README, re.MULTILINE)
 
 DECLARATIONS = """
 struct loadavg { uint32_t ldavg[3]; long fscale; };
@@ -82,10 +87,9 @@ EXPRESSIONS: Mapping[str, object] = {
 """What stands in the table of expressions, and the forged kernel's answers."""
 
 
-@pytest.fixture(scope="module")
-def kvm():
+def forged():
     """The kernel of the examples: CPUs 0, 2 and 5, a jail, and no type for two variables."""
-    kernel = Counting("amd64", jails={"web": 3})
+    kernel = Counting("amd64", jails={"web": 3}, base=BASES["amd64"])
     kernel.declare(DECLARATIONS)
     for declaration, value in {
         "int nprocs": 24,
@@ -121,7 +125,14 @@ def kvm():
     kernel.link_list("LIST", Thing(kernel.world, "struct zones", keg.at("uk_zones")), [zone],
                      "uz_link")  # fmt: skip
     kernel.link_list("LIST", kernel.variable("struct kegs uma_kegs"), [keg], "uk_link")
-    target = opened(kernel)
+    kernel.modules([])
+    return kernel
+
+
+@pytest.fixture(scope="module")
+def kvm():
+    """That kernel, as the collector is given one."""
+    target = opened(forged())
     system = SimpleNamespace(name="freebsd")
     return SimpleNamespace(target=target, copies=FreeBSDCopies(target, PAGE), system=system)
 
@@ -180,6 +191,20 @@ def test_modules(kvm, text, tmp_path):
     found, missing = collected(kvm, options_)
     assert missing == {}
     assert all(found.values())
+
+
+@pytest.fixture(scope="module")
+def dump(tmp_path_factory):
+    """That kernel's dump, as command line flags."""
+    kernel, core = crash(forged().world, tmp_path_factory.mktemp("crash"), "amd64", version=3)
+    return ["--core", str(core), "--kernel", str(kernel)]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands(line, dump, capsys):
+    """Each command of this page, and of the README, tells something of the kernel."""
+    assert cli.main([*shlex.split(line, comments=True)[1:], *dump]) == 0
+    assert capsys.readouterr().out
 
 
 def test_what_the_first_example_prints(kvm):

@@ -34,6 +34,7 @@ GENERATED = ("__ksymtab_", "__kstrtab_", "__kstrtabns_", "__crc_", "__set_")
 """What compilers and linkers add for each exported symbol (include/linux/export.h), and for each
 element of a linker set (sys/sys/linker_set.h)."""
 
+WILD = r"[*?[]"
 MOST_ANONYMOUS = 1 << 10
 """Structs in a struct whose members count as its own."""
 
@@ -68,7 +69,7 @@ def wanted(pattern: str) -> Wanted:
 
 
 def _shell(pattern: str) -> str:
-    return pattern if re.search(r"[*?[]", pattern) else f"*{pattern}*"
+    return pattern if re.search(WILD, pattern) else f"*{pattern}*"
 
 
 def _rows(kvm: Kvm, pattern: Wanted) -> Iterator[Row]:
@@ -78,7 +79,16 @@ def _rows(kvm: Kvm, pattern: Wanted) -> Iterator[Row]:
             found = True
             yield row
     if not found:
-        raise SymbolMissing(f"no variable of this kernel matches {pattern.whole}")
+        raise SymbolMissing(_none(kvm, pattern))
+
+
+def _none(kvm: Kvm, pattern: Wanted) -> str:
+    """Why there is none, and what is spelled nearly so."""
+    name = pattern.name.strip("*")
+    why = kvm.copies.untold()
+    near = [] if re.search(WILD, name) else kvm.copies.names_like(name)
+    told = f"no variable of this kernel matches {pattern.whole}" + (f": {why}" if why else "")
+    return f"{told}; near names: {', '.join(near)}" if near else told
 
 
 def _variables(kvm: Kvm, pattern: Wanted) -> Iterator[Variable]:

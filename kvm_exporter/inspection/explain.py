@@ -175,7 +175,7 @@ class _Explaining:
     def _fetches(self) -> Iterator[Fetch]:
         behind: dict[int, set[int]] = {}
         for read in self._reads.all:
-            behind.setdefault(read.base, set()).add(read.offset)
+            behind.setdefault(read.base, set()).add(read.offset & self._kernel.abi.address_mask)
         for number, read in enumerate(self._reads.all[:MOST]):
             address = self._answers.address(read.base, read.offset)
             yield Fetch(

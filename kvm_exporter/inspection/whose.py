@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -13,7 +13,7 @@ class Whose(NamedTuple):
     offset: int
 
 
-def whose(offset: int, others: Collection[int], distances: Mapping[int, int], mask: int) -> Whose:
+def whose(offset: int, others: set[int], distances: Mapping[int, int], mask: int) -> Whose:
     """What is read ``offset`` bytes from a pointer, from which ``others`` are read as well.
 
     ``distances`` of each CPU's copy from the pointer; all modulo ``mask`` + 1.
@@ -21,7 +21,6 @@ def whose(offset: int, others: Collection[int], distances: Mapping[int, int], ma
     if not any(distances.values()):
         return Whose(None, offset)
     within, cpu = min((offset - one & mask, cpu) for cpu, one in distances.items())
-    known = {other & mask for other in others}
-    if all(one + within & mask in known for one in distances.values()):
+    if all(one + within & mask in others for one in distances.values()):
         return Whose(cpu, within)
     return Whose(None, offset)

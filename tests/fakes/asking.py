@@ -46,6 +46,9 @@ ANSWERS: dict[str, Callable[[Kvm], object]] = {
     "jails": Kvm.jails,
     "mounts": Kvm.mounts,
     "interfaces": Kvm.interfaces,
+    "sysctls": lambda kernel: [
+        (one.sysctl.name, one.value) for one in islice(kernel.sysctls(texts=True), MOST)
+    ],
     "types": lambda kernel: list(islice(kernel.target.types.names(), MOST)),
     "variable": lambda kernel: str(kernel.target.variable("msgbufp").value()),
     "struct": lambda kernel: str(kernel.target.view(0xFFFFFE0001230000, "struct proc").value()),

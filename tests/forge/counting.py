@@ -149,7 +149,7 @@ class Counting:
         return self._templated("set_vnet", "vnet_entry_", declaration, self.data, values)
 
     def counter(self, values: Sequence[int]) -> int:
-        """Of a new counter(9) each CPU has its value; the pointer to it, as the kernel has it."""
+        """A new counter of which each CPU has its value; the pointer, as the kernel has it."""
         return self.allocation("uint64_t", values)
 
     def counters(self, rows: Sequence[Sequence[int]]) -> list[int]:

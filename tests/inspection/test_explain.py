@@ -360,6 +360,14 @@ def test_candidates(pattern, rows, ask):
     assert found == rows
 
 
+def test_candidates_that_are_not_there(ask):
+    """The complaint has the pattern, and what is spelled nearly so."""
+    assert ask("symbols", "swithces", status=1).err == (
+        "kvm_exporter: no variable of this kernel matches *swithces*; near names: switches\n"
+    )
+    assert ask("symbols", "n*thing", status=1).err.endswith("matches n*thing\n")
+
+
 def test_members_have_addresses(ask):
     """A member's is its variable's and its offset; behind a pointer there is none to show."""
     [total] = json.loads(ask("symbols", "total", "--json").out)

@@ -1,7 +1,7 @@
 """Modules of symbols on dead kernels: is what they count what /proc told in the guest?
 
 Which word of /proc a metric is, stands in parentheses at the end of its help; of those that have
-several series with labels it stands here.
+several series with labels guests/words.py has it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 from system.guests import told
 from system.guests.counted import LINUX, count
 from system.guests.recipes import RECIPES
+from system.guests.words import HUGE, NUMA, Pair, snmp, snmp_words, sockstat, vmstat_words
 
 pytestmark = [
     pytest.mark.system,
@@ -23,54 +24,7 @@ PAGES, EVENTS = 512, 9999  # what may happen between the truth and the dump
 SECONDS = 10.0
 NANOSECOND = 1e-9
 
-# Metrics with labels, and the words of /proc/vmstat.
-VMSTAT = {
-    "vm_lru_pages": "nr_{list}",
-    "vm_zone_lru_pages": "nr_zone_{list}",
-    "vm_isolated_pages": "nr_isolated_{list}",
-    "vm_slab_pages": "nr_slab_{kind}",
-    "vm_allocated_pages_total": "pgalloc_{zone}",
-    "vm_allocation_stalls_total": "allocstall_{zone}",
-    "vm_skipped_pages_total": "pgskip_{zone}",
-    "vm_scanned_pages_total": "pgscan_{by}",
-    "vm_reclaimed_pages_total": "pgsteal_{by}",
-    "vm_list_scanned_pages_total": "pgscan_{list}",
-    "vm_list_reclaimed_pages_total": "pgsteal_{list}",
-    "vm_workingset_refaults_total": "workingset_refault_{list}",
-    "vm_workingset_activates_total": "workingset_activate_{list}",
-    "vm_workingset_restores_total": "workingset_restore_{list}",
-    "vm_demoted_pages_total": "pgdemote_{by}",
-    "vm_direct_map_splits_total": "direct_map_level{level}_splits",
-    "vm_direct_map_collapses_total": "direct_map_level{level}_collapses",
-}
-NUMA = {"hit": "numa_hit", "miss": "numa_miss", "foreign": "numa_foreign",
-        "interleave": "numa_interleave", "local": "numa_local", "other": "numa_other"}  # fmt: skip
-HUGE = {
-    ("vm_transparent_huge_page_pages", "anon"): "nr_anon_transparent_hugepages",
-    ("vm_transparent_huge_page_pages", "shmem"): "nr_shmem_hugepages",
-    ("vm_transparent_huge_page_pages", "file"): "nr_file_hugepages",
-    ("vm_transparent_huge_page_mapped_pages", "shmem"): "nr_shmem_pmdmapped",
-    ("vm_transparent_huge_page_mapped_pages", "file"): "nr_file_pmdmapped",
-}
 COMPUTED = {"nr_dirty_threshold", "nr_dirty_background_threshold", "nr_unstable"}
-
-# Types of ICMP messages, and the words of /proc/net/snmp and snmp6.
-ICMP = {"echo_reply": "EchoReps", "destination_unreachable": "DestUnreachs",
-        "source_quench": "SrcQuenchs", "redirect": "Redirects", "echo": "Echos",
-        "time_exceeded": "TimeExcds", "parameter_problem": "ParmProbs", "timestamp": "Timestamps",
-        "timestamp_reply": "TimestampReps", "address_mask": "AddrMasks",
-        "address_mask_reply": "AddrMaskReps"}  # fmt: skip
-ICMP6 = {"destination_unreachable": "DestUnreachs", "packet_too_big": "PktTooBigs",
-         "time_exceeded": "TimeExcds", "parameter_problem": "ParmProblems", "echo": "Echos",
-         "echo_reply": "EchoReplies", "multicast_listener_query": "GroupMembQueries",
-         "multicast_listener_report": "GroupMembResponses",
-         "multicast_listener_done": "GroupMembReductions",
-         "router_solicitation": "RouterSolicits",
-         "router_advertisement": "RouterAdvertisements",
-         "neighbour_solicitation": "NeighborSolicits",
-         "neighbour_advertisement": "NeighborAdvertisements", "redirect": "Redirects",
-         "multicast_listener_report_v2": "MLDv2Reports"}  # fmt: skip
-ECN = {"not_ect": "NoECTPkts", "ect1": "ECT1Pkts", "ect0": "ECT0Pkts", "ce": "CEPkts"}
 CONSTANT = {"Ip Forwarding", "Ip DefaultTTL", "Tcp RtoAlgorithm", "Tcp RtoMin", "Tcp RtoMax",
             "Tcp MaxConn"}  # fmt: skip
 BY_NUMBER = re.compile(r"IcmpMsg .*|Icmp6(In|Out)Type\d+")
@@ -88,17 +42,17 @@ def counted(guest):
     return partial(count, guest.cores[guest.recipe.forms[0]], guest.kernel)
 
 
-def close(ours, theirs, *, counts, room=PAGES):
+def close(ours, theirs, *, rises, room=PAGES):
     """What only rises has risen a little; what is a level has hardly moved."""
-    return 0 <= ours - theirs < EVENTS if counts else abs(ours - theirs) <= room
+    return 0 <= ours - theirs < EVENTS if rises else abs(ours - theirs) <= room
 
 
-def differing(pairs):
+def differing(pairs, theirs):
     """The words with both values where they are not what was told."""
     return {
-        word: (ours, theirs)
-        for word, ours, theirs, counts in pairs
-        if not close(ours, theirs, counts=counts)
+        pair.word: (pair.ours, theirs[pair.word])
+        for pair in pairs
+        if not close(pair.ours, theirs[pair.word], rises=pair.rises)
     }
 
 
@@ -110,39 +64,24 @@ def test_all_memory_is_there(counted, module):
     assert sum(map(len, found.metrics.values())) > 50
 
 
-def vmstat_pairs(found, theirs):
-    """(word, ours, theirs, whether it only rises) of every metric that vmstat tells."""
-    for name, words in found.told():
-        word, _, unit = words.partition(", in ")
-        if word.split(";")[0] in theirs:
-            word = word.split(";")[0]
-            scale = 1024 if unit == "KiB" else 1
-            for _, value in found.metrics[name]:
-                yield word, value / scale, theirs[word], name.endswith("_total")
-    for name, pattern in VMSTAT.items():
-        for labels, value in found.metrics[name]:
-            word = pattern.format_map(labels)
-            yield word, value, theirs[word], name.endswith("_total")
-
-
 def test_vmstat(guest, counted):
     """Every number of /proc/vmstat: each has its metric, but for what is computed or a zone's."""
     theirs = guest.truth.numbers("/proc/vmstat")
-    pairs = list(vmstat_pairs(counted("vm"), theirs))
-    assert differing(pairs) == {}
+    pairs = list(vmstat_words(counted("vm"), theirs))
+    assert differing(pairs, theirs) == {}
     others = COMPUTED | set(NUMA.values()) | set(HUGE.values())
-    assert theirs.keys() - {word for word, *_ in pairs} <= others
+    assert theirs.keys() - {pair.word for pair in pairs} <= others
 
 
 def test_vmstat_of_zones(guest, counted):
     """What zones count of NUMA, all together."""
     theirs, found = guest.truth.numbers("/proc/vmstat"), counted("vm")
     pairs = [
-        (word, sum(found.values("vm_zone_numa_events_total", event=event)), theirs[word], True)
+        Pair(word, sum(found.values("vm_zone_numa_events_total", event=event)), rises=True)
         for event, word in NUMA.items()
         if word in theirs
     ]
-    assert differing(pairs) == {}
+    assert differing(pairs, theirs) == {}
     assert bool(pairs) == ("numa_hit" in theirs)
 
 
@@ -163,8 +102,8 @@ def test_meminfo(guest, counted):
     assert found.value("vm_memory_pages") * page == theirs["MemTotal"]
     assert found.value("vm_swap_pages") * page == theirs["SwapTotal"]
     assert found.value("vm_free_swap_pages") * page == theirs["SwapFree"]
-    assert close(found.value("vm_committed_pages"), theirs["Committed_AS"] / page, counts=False)
-    assert close(found.value("vm_vmalloc_pages"), theirs["VmallocUsed"] / page, counts=False)
+    assert close(found.value("vm_committed_pages"), theirs["Committed_AS"] / page, rises=False)
+    assert close(found.value("vm_vmalloc_pages"), theirs["VmallocUsed"] / page, rises=False)
     pools = found.metrics["vm_hugetlb_pool_pages"]
     assert all(re.fullmatch(r"hugepages-\d+kB", labels["size"]) for labels, _ in pools)
     assert bool(pools) == ("HugePages_Total" in theirs)
@@ -190,7 +129,7 @@ def test_zoneinfo(guest, counted):
             assert found.value(f"vm_zone_{word}_pages", **own) == theirs[word]
         for word in {"min", "low", "high", "promo"} & theirs.keys():
             assert found.value("vm_zone_watermark_pages", watermark=word, **own) == theirs[word]
-        assert close(found.value("vm_zone_free_pages", **own), theirs["free"], counts=False)
+        assert close(found.value("vm_zone_free_pages", **own), theirs["free"], rises=False)
     assert seen == len(found.metrics["vm_zone_free_pages"]) > 0
 
 
@@ -218,39 +157,6 @@ def namespaces(guest):
     yield str(told.namespaces(guest.truth, int(pid))["net"]), f"/proc/{pid}/net"
 
 
-def snmp(truth, folder):
-    """Every number of snmp, netstat and snmp6, by "Tcp InSegs" and "Udp6InDatagrams"."""
-    found = {}
-    for name in ("snmp", "netstat"):
-        lines = truth.text(f"{folder}/{name}").splitlines()
-        for names, values in zip(lines[::2], lines[1::2], strict=True):
-            group, *words = names.split()
-            numbers = values.split()[1:]
-            for word, number in zip(words, numbers, strict=True):
-                found[f"{group.removesuffix(':')} {word}"] = int(number)
-    rows = (line.split() for line in truth.text(f"{folder}/snmp6").splitlines())
-    return found | {word: int(number) for word, number in rows}
-
-
-def snmp_pairs(found, netns):
-    """(words, our value) of one namespace."""
-    for name, words in found.told():
-        word, _, unit = words.partition(", in ")
-        for value in found.values(name, netns=netns):
-            yield word, round(value * 1000) if unit == "ms" else value
-    for direction, word in (("received", "In"), ("sent", "Out")):
-        for family, types, of in (("icmp", ICMP, f"Icmp {word}"), ("icmp6", ICMP6, f"Icmp6{word}")):
-            name = f"{family}_{direction}_type_messages_total"
-            for kind, text in types.items():
-                for value in found.values(name, netns=netns, type=kind):
-                    yield of + text, value
-    for name, of in (("ip", "IpExt In"), ("ip6", "Ip6In")):
-        for codepoint, text in ECN.items():
-            series = found.values(f"{name}_received_ecn_packets_total", netns=netns,
-                                  codepoint=codepoint)  # fmt: skip
-            yield from ((of + text, value) for value in series)
-
-
 def absent(word, value):
     """Whether no metric is to be: messages by number, and MPTCP before there is a socket of it."""
     return BY_NUMBER.fullmatch(word) or (word.startswith("MPTcpExt ") and not value)
@@ -260,8 +166,8 @@ def test_snmp(guest, counted):
     """Both namespaces: every number of snmp, netstat and snmp6 has its metric, just as told."""
     found = counted("net")
     for netns, folder in namespaces(guest):
-        theirs = snmp(guest.truth, folder)
-        ours = dict(snmp_pairs(found, netns))
+        theirs = snmp(lambda name, folder=folder: guest.truth.text(f"{folder}/{name}"))
+        ours = {pair.word: pair.ours for pair in snmp_words(found, netns)}
         known = ours.keys() & theirs.keys()
         assert {w: (ours[w], theirs[w]) for w in known if ours[w] != theirs[w]} == {}
         missing = theirs.keys() - ours.keys() - CONSTANT
@@ -270,21 +176,12 @@ def test_snmp(guest, counted):
     assert len({labels["netns"] for labels, _ in found.metrics["ip_received_packets_total"]}) == 2
 
 
-def sockstat(truth, name):
-    """{"TCP": {"inuse": 1, ...}, ...} of /proc/net/sockstat or sockstat6."""
-    rows = (line.split() for line in truth.text(name).splitlines())
-    return {
-        first.removesuffix(":"): dict(zip(rest[::2], map(int, rest[1::2]), strict=True))
-        for first, *rest in rows
-    }
-
-
 def test_sockstat(guest, counted):
     """Sockets in use, orphans, connections in TIME_WAIT, and memory, of the first namespace."""
     found = counted("sockets")
     [(netns, _), _] = namespaces(guest)
-    theirs = sockstat(guest.truth, "/proc/net/sockstat")
-    theirs |= sockstat(guest.truth, "/proc/net/sockstat6")
+    theirs = sockstat(guest.truth.text("/proc/net/sockstat"))
+    theirs |= sockstat(guest.truth.text("/proc/net/sockstat6"))
     assert found.value("sockets_used", netns=netns) == theirs["sockets"]["used"] > 0
     for name in map(str.lower, PROTOCOLS & theirs.keys()):
         ours = found.value("sockets_in_use", netns=netns, protocol=name)
@@ -308,7 +205,9 @@ def test_protocols(guest, counted):
         assert pages == ([] if memory == "-1" else [int(memory)])
         short = found.values("sockets_protocol_memory_pressure", protocol=name)
         assert short == ([] if press == "NI" else [press == "yes"])
-    assert {of["protocol"] for of, _ in found.metrics["sockets_protocol_object_size_bytes"]} == names
+    assert {
+        of["protocol"] for of, _ in found.metrics["sockets_protocol_object_size_bytes"]
+    } == names
 
 
 def test_softnet(guest, counted):
@@ -325,10 +224,10 @@ def test_softnet(guest, counted):
 def test_neighbours(guest, counted):
     """The neighbours of IPv4, all CPUs together."""
     found = counted("net")
-    head, *rows = (line.split() for line in guest.truth.text("/proc/net/stat/arp_cache").splitlines())
-    theirs = {
-        word: [int(row[column], 16) for row in rows] for column, word in enumerate(head)
-    }
+    head, *rows = (
+        line.split() for line in guest.truth.text("/proc/net/stat/arp_cache").splitlines()
+    )
+    theirs = {word: [int(row[column], 16) for row in rows] for column, word in enumerate(head)}
     assert found.value("net_neighbours", family="ipv4") == theirs.pop("entries")[0]
     ours = {
         words: found.value(name, family="ipv4")
@@ -385,7 +284,7 @@ def test_softirqs(guest, counted):
         name, *counts = row.split()
         for cpu, theirs in zip(cpus, map(int, counts), strict=True):
             ours = found.value("scheduler_softirqs_total", cpu=cpu, softirq=name.removesuffix(":"))
-            assert close(ours, theirs, counts=True)
+            assert close(ours, theirs, rises=True)
     assert len(rows) == 10
 
 
@@ -393,7 +292,7 @@ def test_stat(guest, counted):
     """/proc/stat and loadavg: forks, switches, times and the load."""
     found = counted("scheduler")
     stat = dict(re.findall(r"^(\w+) (\d+)", guest.truth.text("/proc/stat"), re.MULTILINE))
-    assert close(found.value("scheduler_forks_total"), int(stat["processes"]), counts=True)
+    assert close(found.value("scheduler_forks_total"), int(stat["processes"]), rises=True)
     switches = sum(found.values("scheduler_switches_total"))
     assert 0 <= switches - int(stat["ctxt"]) < 10 * EVENTS
     for cpu, row in enumerate(told.cpu_times(guest.truth)[1:]):

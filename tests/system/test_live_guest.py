@@ -13,8 +13,11 @@ from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
+from system.guests.counted import LINUX, options_of
+from system.guests.counted import named as counted
 from system.guests.qemu import running
 from system.guests.recipes import BY_NAME
+from system.guests.words import snmp, snmp_words, sockstat, vmstat_words
 from system.live_guest.inside import boot_files
 
 pytestmark = pytest.mark.system
@@ -118,6 +121,97 @@ def test_module(answer):
     """A module's variable and one of its types: the number of its block device, and a struct."""
     assert re.search(rf"^ *{answer['ours']} zram$", answer["devices"], re.MULTILINE)
     assert answer["size"] > 100
+
+
+def test_module_per_cpu(answers):
+    """A module's per-CPU variable: each CPU's copy has the buffer that it was given."""
+    areas = answers["module"]["areas"]
+    assert [(tuple(labels), value) for labels, value in areas] == [(("0",), 1), (("1",), 1)]
+
+
+@pytest.fixture
+def counters(answers):
+    """The series of each module of symbols, and /proc before and after."""
+    found = answers["counters"]
+    assert "failed" not in found, found["failed"]
+    series = {}
+    for module in LINUX:
+        told = found["ours"][f"linux-{module}"]
+        how = told["missing"], told["unread"], told["torn"], ""
+        series[module] = counted(options_of(module), told["labels"], told["samples"], *how)
+    return series, found["before"], found["after"]
+
+
+def outside(pairs, before, after, room=512):
+    """What does not lie between the two readings; what may fall, with some room."""
+    spans = {
+        word: (before[word] - spare, ours, after[word] + spare)
+        for word, ours, rises in pairs
+        if word in before and (spare := 0 if rises else room) >= 0
+    }
+    return {word: span for word, span in spans.items() if not span[0] <= span[1] <= span[2]}
+
+
+def test_counters_are_all_read(counters):
+    """Nothing is missing but what this kernel does not have; nothing was unread or torn."""
+    for module, found in counters[0].items():
+        assert (module, found.unreadable, found.torn) == (module, 0, 0)
+        assert all(found.metrics[name] or name in dict(found.missing) for name in found.metrics
+                   if not name.startswith("mptcp_"))  # fmt: skip
+
+
+def test_counters_of_vmstat(counters):
+    """Every number of /proc/vmstat lies between its two readings."""
+    series, *texts = counters
+    before, after = (
+        {name: int(value) for name, value in map(str.split, text["vmstat"].splitlines())}
+        for text in texts
+    )
+    pairs = list(vmstat_words(series["vm"], before))
+    assert len(pairs) > 120
+    assert outside(pairs, before, after) == {}
+
+
+def test_counters_of_the_network(counters):
+    """So does every number of snmp, snmp6 and netstat; sockets stay the same."""
+    series, *texts = counters
+    before, after = (snmp(lambda name, text=text: text[f"net/{name}"]) for text in texts)
+    [netns] = {labels["netns"] for labels, _ in series["net"].metrics["ip_received_packets_total"]}
+    pairs = list(snmp_words(series["net"], netns))
+    assert len({pair.word for pair in pairs} & before.keys()) > 200
+    assert outside(pairs, before, after, room=0) == {}
+    assert before["Tcp ActiveOpens"] > 0
+    theirs = sockstat(texts[0]["net/sockstat"])
+    assert series["sockets"].value("sockets_tcp_time_waits") == theirs["TCP"]["tw"]
+
+
+def test_counters_of_processors(counters):
+    """So do each CPU's softirqs and its time slices."""
+    series, *texts = counters
+    rows = [{row.split()[0]: row.split()[1:] for row in text["softirqs"].splitlines()[1:]}
+            for text in texts]  # fmt: skip
+    for name in rows[0]:
+        for cpu in range(2):
+            ours = series["scheduler"].value(
+                "scheduler_softirqs_total", cpu=str(cpu), softirq=name.removesuffix(":")
+            )
+            assert int(rows[0][name][cpu]) <= ours <= int(rows[1][name][cpu])
+    for cpu in range(2):
+        ours = series["scheduler"].value("scheduler_timeslices_total", cpu=str(cpu))
+        before, after = (
+            int(re.search(rf"^cpu{cpu} .* (\d+)$", text["schedstat"], re.MULTILINE)[1])
+            for text in texts
+        )
+        assert before <= ours <= after
+
+
+def test_counters_of_slabs(counters):
+    """The same caches as in /proc/slabinfo, with about as many objects."""
+    series, before, _ = counters
+    rows = [line.split() for line in before["slabinfo"].splitlines()[2:]]
+    ours = {labels["cache"]: value for labels, value in series["slab"].metrics["slab_objects"]}
+    assert ours.keys() == {row[0] for row in rows}
+    assert {row[0]: row[2] for row in rows if abs(ours[row[0]] - int(row[2])) > 4096} == {}
 
 
 def test_names(answer):

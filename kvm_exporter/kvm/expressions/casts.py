@@ -5,6 +5,7 @@
 2. A pointer can become a pointer to something else, and nothing else; nothing else becomes one.
 3. An array of counter_u64_t, or a pointer to such, taken as a struct's stands for that struct of
    numbers (folds.py).
+4. Where the kernel says that there is a pointer, no number or text is taken (leaks.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from functools import partial
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions import folds, kinds
 from kvm_exporter.kvm.expressions.kernel import Kernel
+from kvm_exporter.kvm.expressions.kinds import is_counters
+from kvm_exporter.kvm.expressions.leaks import shows_address
 from kvm_exporter.kvm.expressions.operands import Number, Operand, Place, Reference
 from kvm_exporter.kvm.expressions.places import described
 from kvm_exporter.kvm.expressions.program import Apply, Constant, Formula, Truncated
@@ -91,12 +94,13 @@ def marked(pointer: Pointer, *marks: str) -> Pointer:
 
 
 def taken(kernel: Kernel, place: Place, type_: Type) -> Place:
-    """The memory of a place as of another type (rules 1 and 3)."""
-    array = resolve(place.type) if place.type else None
-    if isinstance(array, Array) and kinds.is_counters(array):
-        if isinstance(resolve(type_), Composite):
-            return _counters(kernel, place, array, type_)
-    elif place.size:
+    """The memory of a place as of another type (rules 1, 3 and 4)."""
+    if place.type is not None:
+        if is_counters(place.type) and isinstance(resolve(type_), Composite):
+            return _counters(kernel, place, place.type, type_)
+        if place.counters is None and shows_address(place.type, type_):
+            raise KvmError("a pointer is no number")
+    if place.size:
         type_ = _fitting(type_, place.size)
     return place._replace(type=type_, bits=None, open=False)
 
@@ -113,10 +117,11 @@ def _fitting(type_: Type, most: int) -> Type:
     return Array(array.element, count)
 
 
-def _counters(kernel: Kernel, place: Place, array: Array, type_: Type) -> Place:
-    size = kernel.size(type_)
-    if array.count and size > 8 * array.count:
-        raise KvmError(f"{spell(type_)} is of {size} bytes: more than {array.count} counters")
+def _counters(kernel: Kernel, place: Place, counters: Type, type_: Type) -> Place:
+    size, array = kernel.size(type_), resolve(counters)
+    count = array.count if isinstance(array, Array) else 0
+    if count and size > 8 * count:
+        raise KvmError(f"{spell(type_)} is of {size} bytes: more than {count} counters")
     return place._replace(type=type_, counters=0, size=None)
 
 

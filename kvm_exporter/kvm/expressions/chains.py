@@ -32,12 +32,12 @@ class Chains:
         """As Walker.walk."""
         found = Elements()
         firsts = self._firsts.read(heads, ledger)
+        walk = _Walk(self._shape, self._nodes, ledger)
         for row, (head, first) in enumerate(zip(heads, firsts, strict=True)):
             if head and first is None:
                 found.whole = False
-            elif head and first:
-                walk = _Walk(self._shape, self._nodes, head, self._mask, ledger)
-                self._add(found, row, walk.best(first), ledger)
+            elif head and first and first != walk.end(head):
+                self._add(found, row, walk.best(head, first), ledger)
         return found
 
     def _add(self, found: Elements, row: int, way: _Way, ledger: Ledger) -> None:
@@ -64,34 +64,38 @@ class _Way:
 
 
 class _Walk:
-    """One list's."""
+    """Walks along lists, in one collection."""
 
-    def __init__(self, shape: Chain, nodes: Nodes, head: int, mask: int, ledger: Ledger) -> None:
+    def __init__(self, shape: Chain, nodes: Nodes, ledger: Ledger) -> None:
         self._shape = shape
-        self._nodes = nodes
-        self._mask = mask
+        self._links = nodes.links
+        self._read = nodes.reader(ledger)
+        self._reading = nodes.reading
         self._ledger = ledger
-        self._start = head + shape.first & mask
-        self._end = head if shape.circular else 0
 
-    def best(self, first: int) -> _Way:
-        """The way along the list, or the longer one of two if its rest is lost (rule 4)."""
-        way = self._follow(first)
+    def end(self, head: int) -> int:
+        """Where the last pointer of a list leads."""
+        return head if self._shape.circular else 0
+
+    def best(self, head: int, first: int) -> _Way:
+        """The way along a list, or the longer one of two if its rest is lost (rule 4)."""
+        way = self._follow(head, first)
         again = None
         if way.torn or way.lost:
-            again = self._nodes.reading.pointer(self._start, self._ledger)
+            start = head + self._shape.first & self._reading.mask
+            again = self._reading.pointer(start, self._ledger)
         if again is None:
             return way
-        return max(way, self._follow(again), key=lambda one: (one.whole, len(one.nodes)))
+        return max(way, self._follow(head, again), key=lambda one: (one.whole, len(one.nodes)))
 
-    def _follow(self, first: int) -> _Way:
-        mask, end, odd, following = self._mask, self._end, int(self._shape.marked), self._shape.next
-        back, back_to = self._shape.back, self._shape.back_to
-        to_next, to_back = self._nodes.links[0], self._nodes.links[-1]
-        ledger, read = self._ledger, self._nodes.reader(self._ledger)
-        room = ledger.room
+    def _follow(self, head: int, first: int) -> _Way:
+        mask, end, odd = self._reading.mask, self.end(head), int(self._shape.marked)
+        following, back, back_to = self._shape.next, self._shape.back, self._shape.back_to
+        to_next, to_back = self._links[0], self._links[-1]
+        read, room = self._read, self._ledger.room
         way, seen = _Way(), set[int]()
-        link = behind = self._start
+        # where the pointer lies that led to the node, and to where the node points back
+        link = behind = head + self._shape.first & mask
         at: int | None = first
         retried = False
         while at is not None and at != end and not at & odd:
@@ -110,8 +114,8 @@ class _Walk:
                 way.torn, way.lost = node is not None, node is None
                 break
             else:
-                at, retried = self._nodes.reading.pointer(link, ledger), True
+                at, retried = self._reading.pointer(link, self._ledger), True
         else:
             way.whole, way.lost = at is not None, at is None
-        ledger.elements += len(seen)
+        self._ledger.elements += len(seen)
         return way

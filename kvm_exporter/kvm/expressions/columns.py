@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import compress
 
@@ -47,7 +47,7 @@ class Frame:
     def at(self, number: int) -> Frame:
         """The frame of that table, this one or one around."""
         found = self
-        while found._number != number and found._around:
+        while found._number != number and found._around is not None:
             found = found._around
         return found
 

@@ -96,7 +96,7 @@ def number(kernel: Kernel, reads: Reads, place: Place) -> Number:
         case Pointer():
             raise KvmError("a pointer is no number")
         case Array():
-            raise KvmError(_array_is_none(type_))
+            raise KvmError(_none(kernel, place, type_))
     raise KvmError(f"it is {described(place)}, and no number")
 
 
@@ -109,10 +109,19 @@ def is_number(kernel: Kernel, place: Place) -> bool:
     return True
 
 
-def _array_is_none(type_: Array) -> str:
+def _none(kernel: Kernel, place: Place, type_: Composite | Array) -> str:
+    """Why it is no number, and what would be."""
+    if isinstance(type_, Composite):
+        names = kernel.member_names(type_)
+        shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+        return f"{described(place)} is no number: take a member of it ({shown})"
     if kinds.is_text(type_.element()):
         return "a text is no number: use it as a label"
     return "an array is no number: take [a number], [*], [first:stop] or [cpu] of it"
+
+
+SHOWN = 8
+"""Members of a struct that an error names."""
 
 
 def _counter(kernel: Kernel, reads: Reads, place: Place) -> int:
@@ -144,6 +153,8 @@ def _counted(kernel: Kernel, reads: Reads, place: Place) -> Number:
 def _of_array(kernel: Kernel, reads: Reads, place: Place) -> Number:
     """Rule 2."""
     type_ = known(place)[1]
+    if isinstance(type_, Composite | Array):
+        raise KvmError(_none(kernel, place, type_))
     if not isinstance(type_, Integer) or place.bits or place.counters is None:
         raise KvmError(f"it is {described(place)}: only integers are counted by CPUs")
     whole = _counted(kernel, reads, place)
@@ -168,7 +179,7 @@ def _of_struct(kernel: Kernel, reads: Reads, place: Place, type_: Composite) -> 
     for time in TIMES:
         if set(names) == {time.whole, time.part}:
             return _time(kernel, reads, place, time)
-    return _wrapped(kernel, reads, place)
+    return _wrapped(kernel, reads, place, type_)
 
 
 def _percpu_counter(kernel: Kernel, reads: Reads, place: Place, type_: Composite) -> Number:
@@ -195,7 +206,7 @@ def _integer(kernel: Kernel, reads: Reads, place: Place) -> Formula:
     return scalar(kernel, reads, found, type_).formula
 
 
-def _wrapped(kernel: Kernel, reads: Reads, place: Place) -> Number:
+def _wrapped(kernel: Kernel, reads: Reads, place: Place, of: Composite) -> Number:
     """Rule 5."""
     unsigned = False
     inner = place
@@ -207,18 +218,7 @@ def _wrapped(kernel: Kernel, reads: Reads, place: Place) -> Number:
             break
         inner = member(kernel, inner, only.name) if only.name else inner._replace(type=only.type())
     if only or inner is place:
-        raise KvmError(_struct_is_none(kernel, place))
+        raise KvmError(_none(kernel, place, of))
     if unsigned and isinstance(type_, Integer):
         return scalar(kernel, reads, inner, Integer(type_.name, type_.size, signed=False))
     return number(kernel, reads, inner)
-
-
-def _struct_is_none(kernel: Kernel, place: Place) -> str:
-    type_ = known(place)[1]
-    names = kernel.member_names(type_) if isinstance(type_, Composite) else ()
-    shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-    return f"{described(place)} is no number: take a member of it ({shown})"
-
-
-SHOWN = 8
-"""Members of a struct that an error names."""

@@ -89,7 +89,11 @@ class Functions:
             case Sum():
                 return self._sum(formula)
             case Apply(operator=operator, of=parts):
-                return _apply(operator, [self.number(part) for part in parts])
+                functions = [self.number(part) for part in parts]
+                last = parts[-1]
+                if len(parts) > 1 and operator in BINARY and isinstance(last, Constant):
+                    return _with_constant(BINARY[operator], functions[0], last.value)
+                return _apply(operator, functions)
             case Spelled(of=part, names=names):
                 return _spell(self.number(part), names)
             case Truncated(of=part, bits=bits, signed=signed):
@@ -180,6 +184,10 @@ def _apply(operator: str, functions: Sequence[Function]) -> Function:
         return lambda row: int(bool(first(row)) or bool(second(row)))
     combine = BINARY[operator]
     return lambda row: combine(first(row), second(row))
+
+
+def _with_constant(combine: Callable[..., Any], first: Function, value: object) -> Function:
+    return lambda row: combine(first(row), value)
 
 
 def _spell(function: Function, names: Mapping[int, str]) -> Function:

@@ -2,8 +2,8 @@
 
 1. FreeBSD's queue(3) and ConcurrencyKit's lists: the head's member points at the first element, a
    member of the element (``via``) at the next one, and in some at the pointer that leads to it.
-2. FreeBSD's tree(3): the same with a left and a right element.  Since 13 (e605dcc93986) a RB tree's
-   are in an array of links: parent, left, right.
+2. FreeBSD's tree(3): the same with a left and a right element.  A RB tree's are in an array of
+   links, parent, left, right (RB_ENTRY of sys/sys/tree.h); in older kernels each has its own name.
 3. Linux's lists join nodes in the elements, not the elements (include/linux/list.h, list_nulls.h,
    llist.h, rbtree.h).
 """

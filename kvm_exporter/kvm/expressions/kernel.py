@@ -130,7 +130,7 @@ class Kernel:
         will tell of near names."""
         self._unknown[name] = constants
         also = ", and no constant," if constants else ""
-        why = self.copies.untold()
+        why = "" if name.isupper() else self.copies.untold()  # else a constant is meant
         return SymbolMissing(f"the kernel has no variable{also} {name}{why and ': '}{why}")
 
     def forget_unknown(self) -> None:

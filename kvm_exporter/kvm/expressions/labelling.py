@@ -43,12 +43,12 @@ def label(
 ) -> Spread[Formula]:
     """A label's formula.  ExpressionError where it means nothing here."""
     parts = (wanted,) if isinstance(wanted, str) else wanted
-    texts = [_part(kernel, reads, frame, part) for part in parts]
-    if len(texts) == 1:
-        return texts[0]
+    told = [_part(kernel, reads, frame, part) for part in parts]
+    if len(told) == 1:
+        return told[0]
     joined: Spread[tuple[Formula, ...]] = single(())
-    for text in texts:
-        joined = met(joined, text, lambda before, one: (*before, one))
+    for one in told:
+        joined = met(joined, one, lambda before, last: (*before, last))
     return mapped(joined, Joined)
 
 

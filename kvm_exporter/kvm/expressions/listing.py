@@ -1,4 +1,10 @@
-"""How are a list's elements found?  From steps to walks: heads, and how each list is linked."""
+"""How are a list's elements found?  From steps to walks: heads, and how each list is linked.
+
+1. A step's expression is a head, or a pointer to one, or with ``via`` a pointer to the first
+   element; or it is an array, or a part of one.
+2. An array's elements are the list's, or what they point at.  Where these are heads themselves, as
+   in a hash table, there are two walks, and the elements between go by no name.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +18,7 @@ from kvm_exporter.kvm.expressions.evaluating import Evaluation
 from kvm_exporter.kvm.expressions.kernel import Kernel
 from kvm_exporter.kvm.expressions.operands import Operand, Place
 from kvm_exporter.kvm.expressions.parsing import parse
-from kvm_exporter.kvm.expressions.program import ELEMENT, Address, Formula, Strided, Walk
+from kvm_exporter.kvm.expressions.program import ELEMENT, Address, Strided, Walk
 from kvm_exporter.kvm.expressions.reads import Reads
 from kvm_exporter.kvm.expressions.spreads import JAIL, Spread
 from kvm_exporter.kvm.expressions.surroundings import Frame
@@ -64,11 +70,10 @@ class _Stepping:
     def _of(self, evaluation: Evaluation, node: Node) -> Listed:
         if isinstance(node, EveryCpu):
             of, cpus = evaluation.operands(node.of), self._kernel.cpus
-            return self._array(of, range(max(cpus) + 1), cpus)
+            return self._array(of, max(cpus) + 1, cpus)
         if isinstance(node, Every):
             first, stop = evaluation.bound(node.first), evaluation.bound(node.stop)
-            of = evaluation.operands(node.of)
-            return self._elements(of, first, stop)
+            return self._elements(evaluation.operands(node.of), first, stop)
         of = evaluation.operands(node)
         if isinstance(of.first, Place) and isinstance(places.known(of.first)[1], Array):
             return self._elements(of, None, None)
@@ -78,54 +83,48 @@ class _Stepping:
         numbers = indexing.bounds(of.first, first, stop)
         if numbers.stop > MOST_ELEMENTS:
             raise KvmError(f"an array of more than {MOST_ELEMENTS} elements is no list")
-        return self._array(of, range(numbers.stop), numbers if numbers.start else None)
+        return self._array(of, numbers.stop, numbers if numbers.start else None)
 
-    def _array(self, of: Spread[Operand], all_: range, numbers: Sequence[int] | None) -> Listed:
-        inner = places.element_type(of.first)
-        pointer = resolve(inner)
+    def _array(self, of: Spread[Operand], count: int, numbers: Sequence[int] | None) -> Listed:
+        """The elements of an array, those that ``numbers`` are if there are any; rule 2."""
+        stored = places.element_type(of.first)
+        pointer = resolve(stored)
         pointers = isinstance(pointer, Pointer) and not kinds.is_text(pointer.target())
-        size = self._kernel.size(inner)
-        if isinstance(pointer, Pointer) and pointers:
-            inner = pointer.target()
-        if self._step.element and not shapes.is_head(self._kernel, inner):
-            inner = self._kernel.type(self._step.element)
-        starts = places.pointed(self._kernel, self._reads, of)
+        element = pointer.target() if isinstance(pointer, Pointer) and pointers else stored
         chosen = None if numbers is None else tuple(numbers)
-        shape = Strided(len(all_), size, pointers, chosen)
-        if not shapes.is_head(self._kernel, inner):
-            return self._with(starts, shape, inner)
-        array = self._with(starts, shape, None)
-        # each is a list of its own: the elements are theirs
-        head = Place(inner, ELEMENT, 0)
-        found = shapes.shaped(self._kernel, inner, self._step)
-        inside = Walk((), (_address(head),), found.shape)
-        return Listed((*array.walks, inside), array.frame.inside(found.element), jails=array.jails)
+        shape = Strided(count, self._kernel.size(stored), pointers, chosen)
+        starts = places.pointed(self._kernel, self._reads, of)
+        if shapes.is_head(self._kernel, element):
+            return self._buckets(self._with(starts, shape, None), element)
+        return self._with(starts, shape, self._wanted(element))
+
+    def _buckets(self, array: Listed, head: Type) -> Listed:
+        """Each element of the array is a list: the elements are theirs."""
+        found = shapes.shaped(self._kernel, head, self._step)
+        inside = Walk((), (Address(ELEMENT, 0),), found.shape)
+        return Listed((*array.walks, inside), array.frame.inside(found.element), array.jails)
+
+    def _wanted(self, element: Type) -> Type:
+        return self._kernel.type(self._step.element) if self._step.element else element
 
     def _lists(self, of: Spread[Operand]) -> Listed:
         """What begins with a head, or with a pointer to the first element."""
         _, type_ = places.known(places.pointee(of.first))
         if not isinstance(type_, Pointer):
-            found = shapes.shaped(self._kernel, type_, self._step)
-            return self._with(of, found.shape, found.element)
+            return self._with(of, *shapes.shaped(self._kernel, type_, self._step))
         target = type_.target()
         if shapes.is_head(self._kernel, target):
-            found = shapes.shaped(self._kernel, target, self._step)
-            return self._with(
-                places.pointed(self._kernel, self._reads, of), found.shape, found.element
-            )
+            heads = places.pointed(self._kernel, self._reads, of)
+            return self._with(heads, *shapes.shaped(self._kernel, target, self._step))
         if not self._step.via:
             raise KvmError(f"a {spell(type_)} is no list without via, its pointer to the next")
-        element = self._kernel.type(self._step.element) if self._step.element else target
-        found = shapes.plain(self._kernel, element, self._step)
-        return self._with(of, found.shape, found.element)
+        element = self._wanted(target)
+        return self._with(of, *shapes.plain(self._kernel, element, self._step))
 
     def _with(self, heads: Spread[Operand], shape: shapes.Shape, element: Type | None) -> Listed:
-        addresses = tuple(_address(places.pointee(one)) for one in heads.values)
+        starts = map(places.pointee, heads.values)
+        addresses = tuple(Address(one.base, one.offset) for one in starts)
         walk = Walk(self._reads.all, addresses, shape)
         before = self._before
         jails = before.jails or JAIL in heads.axes
         return Listed((*before.walks, walk), before.frame.inside(element), jails)
-
-
-def _address(place: Place) -> Formula:
-    return Address(place.base, place.offset)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions.casts import taken
 from kvm_exporter.kvm.expressions.kernel import Kernel
-from kvm_exporter.kvm.expressions.kinds import is_counters
 from kvm_exporter.kvm.expressions.operands import Number, Operand, Place
 from kvm_exporter.kvm.expressions.places import member
 from kvm_exporter.kvm.expressions.program import ABSOLUTE, ELEMENT, Position
@@ -76,8 +75,7 @@ def _template(kernel: Kernel, found: Variable) -> Place:
     own, declared = kernel.type_of(found), kernel.declared(found)
     if declared is None:
         return Place(own, ABSOLUTE, found.address, size=found.size)
-    counters = own if own and is_counters(own) else None
-    return taken(kernel, Place(counters, ABSOLUTE, found.address, size=found.size), declared)
+    return taken(kernel, Place(own, ABSOLUTE, found.address, size=found.size), declared)
 
 
 def _of_cpus(kernel: Kernel, template: Place) -> Iterator[tuple[int, Place]]:

@@ -88,7 +88,7 @@ def _shift(function: Callable[[int, int], int]) -> Callable[[Number, Number], Nu
 
 
 def _truth(function: Callable[[Number, Number], bool]) -> Callable[[Number, Number], Number]:
-    return lambda left, right: int(function(left, right))
+    return lambda left, right: 1 if function(left, right) else 0
 
 
 def _invert(number: Number) -> int:

@@ -178,7 +178,10 @@ def _numbered(kernel: Kernel, start: Place, number: int) -> Place:
         return start
     if start.type is None:
         raise KvmError(UNKNOWN)
-    return _moved(start, number * kernel.size(start.type))
+    distance = number * kernel.size(start.type)
+    if abs(distance) > kernel.abi.address_mask:
+        raise KvmError(f"element {number} is behind the end of all addresses")
+    return _moved(start, distance)
 
 
 def _copies(kernel: Kernel, reads: Reads, operands: Spread[Operand], number: int) -> Spread[Place]:

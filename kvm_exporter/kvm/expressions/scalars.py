@@ -5,7 +5,7 @@ from __future__ import annotations
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions.kernel import Kernel
 from kvm_exporter.kvm.expressions.operands import Number, Place
-from kvm_exporter.kvm.expressions.program import Read, Value
+from kvm_exporter.kvm.expressions.program import Apply, Constant, Read, Value
 from kvm_exporter.kvm.expressions.reads import Reads
 from kvm_exporter.kvm.types.flatten import INTEGER_CODES, is_signed, type_code
 from kvm_exporter.kvm.types.model import Enum, Float, Integer
@@ -16,7 +16,11 @@ Scalar = Integer | Enum | Float
 def scalar(kernel: Kernel, reads: Reads, place: Place, type_: Scalar) -> Number:
     """The number there.  KvmError for a width that no machine has."""
     read = _plain(kernel, place, type_) if place.bits is None else _field(kernel, place, type_)
-    return Number(Value(reads.number(read)), type_)
+    value = Value(reads.number(read))
+    if isinstance(type_, Integer) and type_.kind == "bool":
+        # C has no other truths, a damaged or careless kernel may
+        return Number(Apply("!=", (value, Constant(0))), type_)
+    return Number(value, type_)
 
 
 def _plain(kernel: Kernel, place: Place, type_: Scalar) -> Read:

@@ -75,7 +75,6 @@ def plain(name: str, path: str, code: str) -> Read:
         ("node.n_id", plain("node", "n_id", "i")),
         ("node.n_in.i_a", plain("node", "n_in.i_a", "h")),
         ("node.n_word", plain("node", "n_word", "I")),
-        ("node.n_true", plain("node", "n_true", "B")),
         ("node.n_float", plain("node", "n_float", "f")),
         ("node.n_ints[3]", plain("node", "n_ints[3]", "i")),
         ("numbers[SMALL]", Read(ABSOLUTE, at("numbers") + 8, "i")),
@@ -98,6 +97,13 @@ def test_a_number_is_one_read(expression: str, read: Read) -> None:
     assert found.reads == (read,)
     assert found.labels == ()
     assert [one.value for one in found.series] == [Value(0)]
+
+
+def test_a_truth_is_0_or_1() -> None:
+    """Whatever is in the byte of a bool, it is a truth."""
+    found = kernel().one("node.n_true")
+    assert found.reads == (plain("node", "n_true", "B"),)
+    assert found.series[0].value == Apply("!=", (Value(0), Constant(0)))
 
 
 def test_pointers_are_reads_that_others_hang_on() -> None:
@@ -165,7 +171,7 @@ def test_operators_become_formulas() -> None:
 
 def test_all_bits_of_an_integer() -> None:
     """``~`` has as many bits as C's type, an int's at least."""
-    value = kernel().one("~counts[0] + ~node.n_true + ~wide").series[0].value
+    value = kernel().one("~counts[0] + ~node.n_in.i_a + ~wide").series[0].value
     assert value.of[0].of[0] == Truncated(Apply("~", (Value(0),)), 32, signed=False)
     assert value.of[0].of[1] == Truncated(Apply("~", (Value(1),)), 32, signed=True)
     assert value.of[1] == Truncated(Apply("~", (Value(2),)), 64, signed=False)
@@ -303,7 +309,7 @@ def test_sums_wrap_as_counters_do(name: str, bits: int, signed: bool) -> None:
     """Unsigned integers of 32 and 64 bits wrap, others are amounts whose sum is exact."""
     some = kernel()
     some.put(name, 0x40000, "percpu")
-    expression = {"counts": "counts[0]", "node": "node.n_true"}.get(name, name)
+    expression = {"counts": "counts[0]", "node": "node.n_in.i_a"}.get(name, name)
     assert some.one(expression).series[0].value == Sum((Value(0), Value(1)), bits, signed)
 
 
@@ -503,6 +509,13 @@ def test_types_of_the_module() -> None:
     assert some.one("number", types={"number": "u_char"}).reads[0].code == "B"
     assert some.one("(u_short)untyped").reads[0].code == "H"
     assert len(some.one("untyped[*]", types={"untyped": "short[100]"}).reads) == 3
+
+
+def test_numbers_beside_pointers() -> None:
+    """What lies before a struct's first pointer may be taken as anything."""
+    assert kernel().one("(uint64_t)node").reads[0] == Read(ABSOLUTE, at("node"), "Q")
+    found = kernel().one("number", labels={"l": "(char[4])node"})
+    assert found.reads[0].code == "4s"
 
 
 def test_metrics_share_reads() -> None:

@@ -18,7 +18,9 @@ struct node {
     int n_id; char n_name[8]; struct node *n_next; struct in n_in; int n_odd:3; int n_open[];
 };
 struct node node, *pointer; int number, numbers[4]; char name[8]; counter_u64_t counters[2];
-struct hidden *hidden; struct big { uint64_t b[3]; }; enum color color; double ratio;
+struct pair { uint64_t p_a, p_b; }; struct hold { int h_a; struct { struct node *h_p; } h_in; };
+struct hold holder; struct node *pointers[3]; struct hidden *hidden; struct big { uint64_t b[3]; };
+enum color color; double ratio;
 """
 
 
@@ -57,9 +59,13 @@ def kernel() -> Forged:
         ("(unsigned long)&number", 2, "an address is no unsigned long"),
         ("(struct node *)number", 2, "addresses come only from symbols and pointers"),
         ("(struct node *)(1 + 1)", 2, "addresses come only from symbols and pointers"),
+        ("(unsigned long)holder", 2, "a pointer is no number"),
+        ("(char[24])holder", 2, "a pointer is no number"),
+        ("(unsigned long)pointers", 2, "a pointer is no number"),
         ("(struct node)number", 2, "a number is no struct node"),
         ("*number", 1, "points at nothing"),
         ("node", 1, "is no number: take a member of it (n_id, n_name, n_next"),
+        ("(struct pair)counters", 2, "a struct pair is no number: take a member of it (p_a, p_b)"),
         ("numbers", 1, "an array is no number"),
         ("name", 1, "a text is no number: use it as a label"),
         ("numbers[4]", 8, "no element 4: it has 4"),
@@ -113,6 +119,7 @@ def test_an_error_points_at_its_column(expression: str, column: int, what: str) 
         ({"symbol": ("numbers[*]",), "names": "number"}, "has no elements"),
         ({"states": True}, "it has no states: it is no enum"),
         ({"vnet": "web"}, "no jail web"),
+        ({"symbol": ("pointer",), "types": {"pointer": "unsigned long"}}, "a pointer is no number"),
         ({"symbol": ("gone", "pointer")}, "no variable gone; or pointer: column 1: a pointer"),
     ],
 )  # fmt: skip
@@ -180,7 +187,7 @@ PARTS = (
 
 
 @given(st.lists(st.sampled_from(PARTS), min_size=1, max_size=12).map("".join))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_any_expression(expression: str) -> None:
     """Any expression gives series or a reason; never an error of another kind."""
     labels = {"l": expression}

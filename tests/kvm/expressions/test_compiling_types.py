@@ -198,7 +198,7 @@ class Everywhere:
 
 
 @given(types(), st.sampled_from(EXPRESSIONS), st.sampled_from((0, 1, 0xFF)))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_any_types(pool: Pool, expression: str, byte: int) -> None:
     """Whatever types say, there are series or a reason, and series can be read."""
     known = Types({"struct t": pool[-1], "enum e": pool[0]}, {"x": pool[0]})

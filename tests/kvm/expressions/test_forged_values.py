@@ -6,50 +6,13 @@ numbers are those that the test itself wrote.
 
 from __future__ import annotations
 
-import struct
-
 import pytest
-from fakes.counted import ask, values
+from fakes.counted import values
 from forge.counting import MACHINES, Counting
-
-from kvm_exporter.kvm.expressions.wanted import Metric
-
-TYPES = """
-enum vtype { VNON, VREG, VDIR, VBLK = 5, VBAD = -1 };
-enum huge { HUGE_A = 3, HUGE_B = 0x7fffffff };
-typedef volatile u_int vuint_t;
-struct inner {
-    int i_x;
-    union { u_int i_word; u_char i_bytes[4]; };
-    struct { union { short i_deep; u_short i_deeper; }; };
-};
-struct bits {
-    u_int b_low:3, b_mid:7; int b_signed:5; uint64_t b_wide:40; u_char b_char:2; u_int b_last:1;
-    uint64_t b_whole; enum vtype b_kind:8; long b_long:33;
-};
-struct hidden;
-struct outer {
-    char o_pad[3];
-    struct inner o_in; struct inner *o_ptr; struct outer *o_next, **o_back;
-    int o_array[4]; short o_grid[2][3]; struct inner o_structs[3]; struct inner *o_ptrs[4];
-    char o_name[8]; char *o_text; void *o_void; int (*o_function)(int);
-    volatile const u_long o_qualified; vuint_t o_renamed; _Bool o_true, o_false;
-    float o_float; double o_double; enum vtype o_kind, o_bad; struct hidden *o_hidden;
-    int o_flexible[];
-};
-"""
-
-ALL = tuple(MACHINES)
+from forge.nested import TYPES, kernel_of, outer
 
 
-def kernel_of(machine: str) -> Counting:
-    """A kernel of that machine with these types."""
-    kernel = Counting(machine)
-    kernel.declare(TYPES)
-    return kernel
-
-
-@pytest.fixture(params=ALL)
+@pytest.fixture(params=MACHINES)
 def kernel(request: pytest.FixtureRequest) -> Counting:
     """A kernel of each machine."""
     return kernel_of(request.param)
@@ -97,35 +60,6 @@ def test_numbers_with_a_fraction(kernel: Counting) -> None:
     kernel.variable("float small", 0.375)
     kernel.variable("double large", -1.5e300)
     assert values(kernel, ["small", "large"]) == {"small": 0.375, "large": -1.5e300}
-
-
-def outer(kernel: Counting) -> dict[str, object]:
-    """A struct outer's members, and what they point at."""
-    inner = kernel.new("struct inner", i_x=-70, i_word=0x01020304)
-    last = kernel.new("struct outer", o_array=[91, 92, 93, 94], o_ptr=inner)
-    back = kernel.world.bytes(kernel.world.pointer(last.address))
-    return {
-        "o_in": {"i_x": -7, "i_deep": -2, "i_bytes": [1, 2, 3, 250]},
-        "o_ptr": inner,
-        "o_next": last,
-        "o_back": back,
-        "o_array": [10, -11, 12, 13],
-        "o_grid": [[1, 2, 3], [4, 5, -6]],
-        "o_structs": [{"i_x": 100}, {"i_x": 101, "i_deep": 7}, {"i_x": 102}],
-        "o_ptrs": [inner, None, inner, None],
-        "o_name": "disk",
-        "o_text": kernel.text("text"),
-        "o_void": inner,
-        "o_function": 0x1234,
-        "o_qualified": 2**32 - 2,
-        "o_renamed": 2**32 - 3,
-        "o_true": 1,
-        "o_float": -0.5,
-        "o_double": 1e-9,
-        "o_kind": 2,
-        "o_bad": -1,
-        "o_hidden": inner,
-    }
 
 
 MEMBERS: dict[str, int | float] = {
@@ -348,53 +282,24 @@ def test_every_member_that_is_a_number_has_its_name(kernel: Counting) -> None:
     }
 
 
-def test_casts_of_memory(kernel: Counting) -> None:
-    """A struct, an array, a union's bytes or what a void pointer leads to, as another type."""
-    inner = kernel.new("struct inner", i_x=-70, i_word=5)
-    kernel.variable("struct outer o", {"o_void": inner, "o_array": [1, 2, 3, 4]})
-    kernel.variable("u_char raw[16]", list(range(16)))
-    order = kernel.world.byteorder
-    first = bytes(range(16))
-    whole = "<" if order == "little" else ">"
-    expected = {
-        "((struct inner *)o.o_void)->i_x": -70,
-        "((struct inner *)o.o_void)->i_word": 5,
-        "*(int *)o.o_void": -70,
-        "((int *)o.o_array)[2]": 3,
-        "(uint32_t)raw": struct.unpack(f"{whole}I", first[:4])[0],
-        "(uint64_t)raw": struct.unpack(f"{whole}Q", first[:8])[0],
-        "((struct inner)raw).i_x": struct.unpack(f"{whole}i", first[:4])[0],
-        "((u_short[8])raw)[1]": struct.unpack(f"{whole}H", first[2:4])[0],
-        "((struct inner *)raw)->i_x": struct.unpack(f"{whole}i", first[:4])[0],
-        "*(u_short *)&raw[4]": struct.unpack(f"{whole}H", first[4:6])[0],
-        "((struct inner *)&raw)->i_x": struct.unpack(f"{whole}i", first[:4])[0],
-    }
+def test_a_truth_is_0_or_1(kernel: Counting) -> None:
+    """Whatever else is in its byte."""
+    kernel.declare("struct truths { _Bool t_bit:1, t_other:1; _Bool t_byte; };")
+    kernel.variable("_Bool odd", 0x40)
+    kernel.variable("struct truths t", {"t_other": 1, "t_byte": 2})
+    expected = {"odd": 1, "t.t_bit": 0, "t.t_other": 1, "t.t_byte": 1, "(u_char)odd": 1, "!odd": 0}
     assert values(kernel, list(expected)) == expected
 
 
-def test_a_declared_type_is_taken_first(kernel: Counting) -> None:
-    """Of a variable that has none, or another one than is wanted."""
-    place = kernel.variable("u_char typed[12]", [1, 0, 0, 0] * 3)
-    kernel.world.symbol("untyped", place.address, 12)
+def test_no_element_is_behind_the_end_of_all_addresses(kernel: Counting) -> None:
+    """An index does not begin anew at the first one."""
+    kernel.variable("int *p", kernel.variable("int a[3]", [1, 2, 3]))
+    word = 8 * kernel.c.abi.pointer
     found = values(
-        kernel,
-        ["untyped.i_x", "typed[1]", "typed"],
-        types={"untyped": "struct inner", "typed": "uint8_t"},
+        kernel, [f"p[1 << {word}]", f"p[1 << {word - 2}]", f"(&a)[1 << {word}][0]", "p[2]"]
     )
-    assert found["untyped.i_x"] == (1 if kernel.world.byteorder == "little" else 1 << 24)
-    assert found["typed"] == 1
-    assert "typed[1]: column 6" in str(found["typed[1]"])
-
-
-def test_an_unknown_type_needs_a_cast(kernel: Counting) -> None:
-    """The kernel has no type for it: the reason says what to do."""
-    kernel.world.symbol("untyped", kernel.variable("int typed", 77).address, 4)
-    found = values(kernel, ["untyped", "(int)untyped", "*(int *)&untyped", "untyped.x"])
-    assert found["(int)untyped"] == 77
-    assert found["*(int *)&untyped"] == 77
-    for text in ("untyped", "untyped.x"):
-        assert "types:" in str(found[text])
-        assert "cast" in str(found[text])
+    assert found.pop("p[2]") == 3
+    assert not [text for text, answer in found.items() if not isinstance(answer, str)]
 
 
 def test_seconds(kernel: Counting) -> None:
@@ -420,137 +325,3 @@ def test_seconds(kernel: Counting) -> None:
         "tv * 1000": 100250.0,
     }
     assert values(kernel, list(expected)) == expected
-
-
-def test_a_pointer_is_no_number(kernel: Counting) -> None:
-    """No address gets out: not as a value, a sum, a cast or a difference."""
-    kernel.variable("struct outer o", outer(kernel))
-    kernel.variable("counter_u64_t c", 0)
-    addresses = [
-        "o.o_ptr",
-        "&o",
-        "&o.o_array[1]",
-        "o.o_function",
-        "o.o_void",
-        "(u_long)o.o_ptr",
-        "(u_long)&o",
-        "o.o_ptr + 1",
-        "o.o_ptr - 0",
-        "&o + 0",
-        "-o.o_ptr",
-        "~o.o_ptr",
-        "o.o_ptr & 0xfff",
-        "o.o_ptr >> 12",
-        "o.o_ptr * 1",
-        "(double)o.o_ptr",
-        "o.o_array[o.o_ptr]",
-        "o.o_ptr < 4096",
-        "o.o_ptr == 4096",
-        "(uint64_t)(void *)&o",
-        "(u_long[1])o.o_ptr",
-        "o.o_ptrs[*]",
-    ]
-    found = values(kernel, addresses)
-    assert not {text: answer for text, answer in found.items() if not isinstance(answer, str)}
-
-
-def test_whether_a_pointer_is_null_may_be_asked(kernel: Counting) -> None:
-    """Compared with 0, or negated."""
-    kernel.variable("struct outer o", outer(kernel))
-    expected = {
-        "!o.o_ptr": 0,
-        "!!o.o_ptr": 1,
-        "o.o_ptrs[1] == 0": 1,
-        "o.o_ptrs[0] != 0": 1,
-        "!o.o_ptrs[3]": 1,
-        "o.o_function != 0": 1,
-        "o.o_ptr && o.o_next": 1,
-        "o.o_ptr == o.o_next": 0,
-        "o.o_ptr == o.o_ptrs[2]": 1,
-    }
-    assert values(kernel, list(expected)) == expected
-
-
-def test_what_is_behind_a_null_or_bad_pointer_is_absent(kernel: Counting) -> None:
-    """Its series is left out, the others stay; what could not be read is counted."""
-    kernel.variable("struct outer *null", None)
-    kernel.variable("struct outer *bad", 0x10)
-    kernel.variable("int good", 5)
-    asked = [
-        "null->o_array[1]",
-        "null->o_next->o_kind",
-        "bad->o_kind",
-        "good",
-        "good + bad->o_kind",
-    ]
-    found = ask(kernel, [Metric(text, (text,)) for text in asked])
-    assert not found.missing
-    assert [found[text] for text in asked] == [{}, {}, {}, {(): 5}, {}]
-    assert found.collected.unreadable > 0
-
-
-REFUSED = {
-    "nosuch": 1,
-    "o.nosuch": 3,
-    "o.o_in.i_y": 8,
-    "o->o_in": 2,
-    "o.o_ptr.i_x": 9,
-    "o.o_array": 1,
-    "o.o_in": 1,
-    "o": 1,
-    "o.o_array[4]": 10,
-    "o.o_array[-1]": 10,
-    "o.o_in[0]": 7,
-    "o.o_kind.x": 10,
-    "*o.o_kind": 1,
-    "(struct nosuch)o": 2,
-    "(struct inner *)5": 2,
-    "((struct inner *)o.o_kind)->i_x": 3,
-    "o.o_hidden->x": 13,
-    "o.o_name": 1,
-    "o.o_text": 1,
-    "VNOSUCH + 1": 1,
-    "o.o_grid[*][3]": 12,
-    "percpu(o.o_kind)": 1,
-    "sizeof(struct nosuch)": 1,
-    "o.o_array[1:9]": 10,
-    "o.o_array[3:1]": 10,
-}
-
-
-def test_what_means_nothing_is_missing_for_a_reason(kernel: Counting) -> None:
-    """The reason points at the column; the others are collected."""
-    kernel.variable("struct outer o", outer(kernel))
-    found = values(kernel, [*REFUSED, "o.o_kind"])
-    assert found["o.o_kind"] == 2
-    answered = {text: found[text] for text in REFUSED if not isinstance(found[text], str)}
-    assert not answered
-    for text in REFUSED:
-        assert f"{text}: column " in str(found[text]), (text, found[text])
-
-
-def test_near_names_are_offered(kernel: Counting) -> None:
-    """Of variables, members and types."""
-    kernel.variable("struct outer osprey", outer(kernel))
-    found = values(kernel, ["ospray", "osprey.o_aray", "(struct inne)osprey", "ospray.x"])
-    assert "osprey" in str(found["ospray"]).partition("column")[2]
-    assert "o_array" in str(found["osprey.o_aray"]).partition("column")[2]
-    assert "struct inner" in str(found["(struct inne)osprey"])
-
-
-def test_alternatives_are_tried_in_order(kernel: Counting) -> None:
-    """The first that this kernel has counts, though a later one would, too."""
-    kernel.variable("int newer", 1)
-    kernel.variable("int older", 2)
-    found = ask(
-        kernel,
-        [
-            Metric("a", ("newest", "newer", "older")),
-            Metric("b", ("older", "newer")),
-            Metric("c", ("newest", "oldest")),
-        ],
-    )
-    assert found["a"] == {(): 1}
-    assert found["b"] == {(): 2}
-    assert "newest" in found.missing["c"]
-    assert "oldest" in found.missing["c"]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from system.guests.seen import opened
+
 from kvm_exporter.collectors.symbols import asking, files
+from kvm_exporter.collectors.symbols.options import ModuleOptions
 from kvm_exporter.kvm.expressions.budgets import Budget
 from kvm_exporter.kvm.expressions.plan import Plan
 from kvm_exporter.kvm.handle import Kvm
-from system.guests.seen import opened
 
 MODULES = Path(__file__).parents[3] / "config" / "symbols"
 LINUX = ("vm", "net", "slab", "scheduler", "sockets")
@@ -58,19 +60,33 @@ def count(paths: tuple[Path, ...], kernel: Path | None, module: str) -> Counted:
         return collect(kvm, module)
 
 
+def options_of(module: str) -> ModuleOptions:
+    """What stands in `linux-<module>.yml`."""
+    return files.load(MODULES / f"linux-{module}.yml")
+
+
 def collect(kvm: Kvm, module: str) -> Counted:
     """What `linux-<module>.yml` counts in a kernel."""
-    options = files.load(MODULES / f"linux-{module}.yml")
+    options = options_of(module)
     plan = Plan(kvm.target, kvm.copies, asking.asked(options))
     budget = options.budget
     found = plan.collect(Budget(budget.bytes, budget.elements, lambda: False))
+    missing = [(one.metric, one.reason) for one in plan.missing]
+    how = missing, found.unreadable, found.torn, found.stopped
+    return named(options, plan.labels, found.samples, *how)
+
+
+def named(
+    options: ModuleOptions,
+    labels: Iterable[Sequence[str]],
+    collected: Iterable[Iterable[tuple[Sequence[str], float]]],
+    *how: object,
+) -> Counted:
+    """Samples by the names of their metrics; ``how`` are Counted's last fields."""
     metrics: dict[str, list[tuple[Labels, float]]] = {}
     helps: dict[str, str] = {}
-    for one, names, samples in zip(
-        asking.numbered(options), plan.labels, found.samples, strict=True
-    ):
+    for one, names, samples in zip(asking.numbered(options), labels, collected, strict=True):
         rows = metrics.setdefault(one.name, [])
         rows += [(dict(zip(names, values, strict=True)), value) for values, value in samples]
         helps[one.name] = helps.get(one.name) or one.help
-    missing = [(one.metric, one.reason) for one in plan.missing]
-    return Counted(metrics, helps, missing, found.unreadable, found.torn, found.stopped)
+    return Counted(metrics, helps, *how)

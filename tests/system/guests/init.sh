@@ -25,6 +25,7 @@ mkdir -p "/tmp/odd dir"
 mount -t tmpfs -o size=1m,mode=700 "with space" "/tmp/odd dir"
 hostname truthful
 echo guests.example >/proc/sys/kernel/domainname
+echo 1 >/proc/sys/kernel/sched_schedstats
 ip link set lo up
 ip link add dummy7 type dummy
 echo 1 >/proc/sys/net/ipv6/conf/dummy7/disable_ipv6 # which would look for routers for ever
@@ -79,7 +80,7 @@ start sh -c "read -r -n 1 byte </dev/ram2; echo written >/dev/ram2; sync; $rest"
 stage threads first 'second one' third &
 
 # --- a connection that stays, once somebody listens
-nc -ll -p 5002 -e sleep 100000 &
+nc -l -p 5002 -e sleep 100000 &
 until grep -q ' 0A ' /proc/net/tcp /proc/net/tcp6; do sleep 0.1; done
 nc 127.0.0.1 5002 <>/run/never >/dev/null &
 until grep -q ' 01 ' /proc/net/tcp; do sleep 0.1; done

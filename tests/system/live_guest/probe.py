@@ -19,6 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kvm_exporter import kvm as kernel
+from kvm_exporter.collectors.symbols import asking, files
+from kvm_exporter.kvm.expressions.budgets import Budget
+from kvm_exporter.kvm.expressions.plan import Plan
+from kvm_exporter.kvm.expressions.wanted import Metric, Module
 from kvm_exporter.kvm.objects.linux.percpu import PerCpu
 
 EXPORTER = [sys.executable, "-m", "kvm_exporter"]
@@ -34,6 +38,14 @@ MODES = ("user", "nice", "system", "softirq", "irq")
 
 PROC_MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq")
 """/proc/stat (proc_stat(5))."""
+
+COUNTED = ("vmstat", "net/snmp", "net/snmp6", "net/netstat", "net/sockstat", "net/sockstat6",
+           "softirqs", "schedstat", "slabinfo")  # fmt: skip
+"""Files that tell what modules of symbols count, too."""
+
+AREA = Metric("areas", ("zs_map_area.vm_buf != 0",), cpu="each")
+AREAS = Module([AREA], [], {"zs_map_area": "struct mapping_area"})
+"""A per-CPU variable of the module zsmalloc, of a type of its own (mm/zsmalloc.c)."""
 
 PATIENT = "--config.file=/patient.yml"
 """An emulated processor takes its time."""
@@ -161,7 +173,28 @@ def module() -> object:
     """A module's variable, found by its name, and one of its types."""
     major = number("zram_major", 4)
     size = KVM.target.types.find("struct zram").size
-    return {"ours": major, "devices": proc("devices"), "size": size, "modules": proc("modules")}
+    areas = collected(Plan(KVM.target, KVM.copies, AREAS))["samples"]
+    return {"ours": major, "devices": proc("devices"), "size": size, "areas": areas[0]}
+
+
+def collected(plan: Plan) -> dict[str, object]:
+    """What a plan gives now; its memory and time are not short."""
+    found = plan.collect(Budget(1 << 30, 1 << 20, lambda: False))
+    missing = [[one.metric, one.reason] for one in plan.missing]
+    more = {"unread": found.unreadable, "torn": found.torn, "missing": missing}
+    return {"samples": found.samples, "labels": plan.labels, **more}
+
+
+def counters() -> object:
+    """What every module of symbols counts, and the files of /proc that tell the same."""
+    modules = {name: files.load(path) for name, path in files.shipped().items() if "linux" in name}
+    plans = {name: Plan(KVM.target, KVM.copies, asking.asked(one)) for name, one in modules.items()}
+    for plan in plans.values():
+        collected(plan)  # what takes long is done
+    return bracketed(
+        lambda: {name: proc(name) for name in COUNTED},
+        lambda: {name: collected(plan) for name, plan in plans.items()},
+    )
 
 
 def names() -> object:
@@ -265,7 +298,7 @@ def locked_down() -> object:
 
 QUICK = (banner, jiffies, threads, cpu_times, tasks, module, names, hidden_names)
 SLOW = (inspect, explain, unprivileged)
-LAST = (scrape, serve, load_average, locked_down)
+LAST = (scrape, serve, counters, load_average, locked_down)
 
 
 def tell(question: Callable[[], object]) -> None:

@@ -12,8 +12,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import TypeVar
 
 from kvm_exporter.kvm.errors import FormatError, KvmError
@@ -82,13 +82,7 @@ class FreeBSDCopies:
 
     def vnets(self) -> Sequence[Vnet]:
         """The host's network stack, then those of jails by their number (rule 3)."""
-        symbol = self._named("vnet0")
-        host = self._target.pointer(symbol.value) if symbol else 0
-        if not host:
-            return ()
-        owners = self._counted("allprison", lambda: jails.network_owners(self._target)) or {}
-        others = [Vnet(at, name, jid) for at, (jid, name) in owners.items() if at not in (0, host)]
-        return Vnet(host, "", 0), *sorted(others, key=lambda one: one.jid)
+        return tuple(vnet for vnet, _ in self._stacks())
 
     def of_vnet(self, address: int, vnet: Vnet) -> int:
         """A network stack's copy of the VNET variable whose template is at ``address``.
@@ -113,7 +107,7 @@ class FreeBSDCopies:
     def generation(self) -> Hashable:
         """The modules that are loaded, and the network stacks with the places of their copies;
         always the same where nothing changes."""
-        return (self._modules.state(), self._stacks()) if self._changing else None
+        return (self._modules.state(), tuple(self._stacks())) if self._changing else None
 
     def _copy(self, template: Template, address: int) -> int:
         if not template.start <= address < template.stop:
@@ -123,8 +117,19 @@ class FreeBSDCopies:
             raise FormatError(f"{address:#x} is in no linker set: its copies cannot be found")
         return template.move(address)
 
-    def _stacks(self) -> Hashable:
-        return tuple((vnet, self._sets.vnet(vnet.address)) for vnet in self.vnets())
+    def _stacks(self) -> Iterator[tuple[Vnet, Template | None]]:
+        """Each network stack with its template; a jail that is damaged costs no other's."""
+        symbol = self._named("vnet0")
+        host = self._target.pointer(symbol.value) if symbol else 0
+        if not host:
+            return
+        yield Vnet(host, "", 0), self._counted("vnet", lambda: self._sets.vnet(host))
+        owners = self._counted("allprison", lambda: jails.network_owners(self._target)) or {}
+        for address, (jid, name) in sorted(owners.items(), key=lambda one: one[1]):
+            if address not in (0, host):
+                template = self._counted("vnet", partial(self._sets.vnet, address))
+                if template:
+                    yield Vnet(address, name, jid), template
 
     def _counted(self, what: str, read: Callable[[], T]) -> T | None:
         """What ``read`` gives; None, and counted as a failure of ``what``, where it fails."""

@@ -11,7 +11,7 @@ from kvm_exporter.kvm.objects.copies import Copies
 from kvm_exporter.kvm.objects.freebsd.oidtree import Oid
 from kvm_exporter.kvm.objects.freebsd.percpu import PerCpu
 from kvm_exporter.kvm.objects.freebsd.sysctlkinds import CODES, LONGS, OF_VNET, TYPE_MASK
-from kvm_exporter.kvm.target import Target
+from kvm_exporter.kvm.target import Record, Target
 
 
 class Kernel:
@@ -32,11 +32,24 @@ class Kernel:
         self.cpus = cpus
         self.number = number
         self._find_copies = find_copies
+        self._records: dict[tuple[str, str], Record] = {}
 
     @cached_property
     def copies(self) -> Copies:
         """Network stacks and CPUs' variables."""
         return self._find_copies()
+
+    def member(self, struct: str, member: str, address: int) -> int:
+        """A member of the struct at an address."""
+        (value,) = self.record(struct, member).at(address)
+        return int(value)
+
+    def record(self, struct: str, member: str) -> Record:
+        """A reader of a struct's member, made once."""
+        found = self._records.get((struct, member))
+        if found is None:
+            found = self._records[struct, member] = self.target.record(struct, (member,))
+        return found
 
     def address(self, oid: Oid) -> int:
         """Where arg1 points; where it is a template (CTLFLAG_VNET), to the host's copy."""

@@ -70,14 +70,12 @@ def of_pages(kernel: Kernel, oid: Oid) -> bytes:
 
 def member(kernel: Kernel, oid: Oid, struct: str, member: str) -> bytes:
     """A member of the struct at arg1."""
-    (number,) = kernel.target.record(struct, (member,)).at(kernel.address(oid))
-    return kernel.spelled(number, kernel.size(oid))
+    return kernel.spelled(kernel.member(struct, member, kernel.address(oid)), kernel.size(oid))
 
 
 def host(kernel: Kernel, oid: Oid, member: str) -> bytes:
     """A member of the host's own struct prison."""
-    record = kernel.target.record("struct prison", (member,))
-    (number,) = record.at(kernel.target.address("prison0"))
+    number = kernel.member("struct prison", member, kernel.target.address("prison0"))
     return kernel.spelled(number, kernel.size(oid))
 
 
@@ -87,7 +85,7 @@ def buffers(kernel: Kernel, oid: Oid, member: str) -> bytes:
     count = target.integer(target.address("buf_domains"), INT, signed=True)
     if not 0 < count <= MOST_DOMAINS:
         raise FormatError(f"buf_domains: there cannot be {count} domains of buffers")
-    first, record = target.address("bdomain"), target.record("struct bufdomain", (member,))
+    first, record = target.address("bdomain"), kernel.record("struct bufdomain", member)
     total = sum(record.at(first + at * record.size)[0] for at in range(count))
     return kernel.spelled(total, kernel.size(oid))
 

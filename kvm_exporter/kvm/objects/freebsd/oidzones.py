@@ -19,14 +19,12 @@ ITEMS = (1 << 44) - 1
 
 def zone_items(kernel: Kernel, oid: Oid) -> bytes:
     """Items that count against a zone's limit."""
-    (items,) = kernel.target.record(ZONE, ("uz_items",)).at(oid.arg1)
-    return kernel.spelled(items & ITEMS, QUAD)
+    return kernel.spelled(kernel.member(ZONE, "uz_items", oid.arg1) & ITEMS, QUAD)
 
 
 def zone_max(kernel: Kernel, oid: Oid) -> bytes:
     """The limit of a zone's items."""
-    (most,) = kernel.target.record(ZONE, ("uz_max_items",)).at(kernel.pointer(oid))
-    return kernel.spelled(most, INT)
+    return kernel.spelled(kernel.member(ZONE, "uz_max_items", kernel.pointer(oid)), INT)
 
 
 def zone_count(kernel: Kernel, oid: Oid, member: str) -> bytes:
@@ -43,11 +41,10 @@ def zone_current(kernel: Kernel, oid: Oid) -> bytes:
 
 def _counted(kernel: Kernel, zone: int, member: str) -> int:
     """What a zone's counter has, and what each CPU's cache has counted since."""
-    target = kernel.target
-    (counter,) = target.record(ZONE, (f"uz_{member}",)).at(zone)
+    counter = kernel.member(ZONE, f"uz_{member}", zone)
     total = kernel.cpus.counter(counter) if kernel.cpus.allocated(counter) else 0
-    cache = target.record(CACHE, (f"uc_{member}",))
-    first = zone + target.offset(ZONE, "uz_cpu")
+    cache = kernel.record(CACHE, f"uc_{member}")
+    first = zone + kernel.offset(ZONE, "uz_cpu")
     for cpu in kernel.cpus.addresses:
         total += cache.at(first + cpu * cache.size)[0]
     return total

@@ -145,6 +145,32 @@ def test_a_damaged_list_of_jails_costs_only_the_jails() -> None:
     assert list(target.tally.counts()) == [("allprison", "unknown")]
 
 
+@pytest.mark.parametrize("where", [0x18, 0])
+def test_a_damaged_stack_costs_no_other_jails(where: int) -> None:
+    """It is left out: a number that all jails are asked for has theirs."""
+    kernel = Counting(jails=JAILS)
+    if where:
+        kernel.prisons["web"].set(pr_vnet=where)
+    else:
+        kernel.stacks["web"].set(vnet_magic_n=0)
+    assert [vnet.jail for vnet in copies(kernel).vnets()] == ["", "db"]
+
+
+def test_the_hosts_stack_is_the_first_even_if_it_is_damaged() -> None:
+    """No jail's number is ever the host's."""
+    kernel = Counting(jails=JAILS)
+    kernel.vnet("int packets", {})
+    kernel.stacks[""].set(vnet_magic_n=0)
+    found = copies(kernel)
+    variable = found.variable("packets")
+    assert variable is not None
+    host, *others = found.vnets()
+    assert (host.jid, host.jail) == (0, "")
+    with pytest.raises(FormatError, match="no struct vnet"):
+        found.of_vnet(variable.address, host)
+    assert [found.of_vnet(variable.address, one) for one in others]
+
+
 def test_without_types_there_is_the_hosts_stack() -> None:
     """Who owns the others is in structs that nobody knows."""
     kernel = Counting(jails=JAILS)
@@ -171,7 +197,7 @@ def test_a_kernel_without_vimage_has_no_stacks(kernel: Counting) -> None:
     assert found.variable("packets") == Variable("packets", "plain", variable.address, "packets", 4)
 
 
-def test_what_is_no_network_stack_has_no_copies() -> None:
+def test_what_is_no_network_stack_any_more_has_no_copies() -> None:
     """Its magic number tells: a jail may be gone by now."""
     kernel = Counting(jails=JAILS)
     kernel.vnet("int packets", {})
