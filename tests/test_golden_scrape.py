@@ -175,7 +175,8 @@ def test_types_units_and_help_arrive(system):
 REFUSED = {"kvm_exporter_refused_reads_total"}
 """Which the forged Linux core has not: nothing of it is damaged or missing."""
 
-NOT_BY_DEFAULT = {"kvm_memory_level", "kvm_process_group_threads_by_state"}
+SYMBOLS = {metric.name for metric in collectors.find("symbols").metrics}
+NOT_BY_DEFAULT = {"kvm_memory_level", "kvm_process_group_threads_by_state"} | SYMBOLS
 
 
 def test_every_family_is_there_but_those_that_a_kernel_lacks(system):

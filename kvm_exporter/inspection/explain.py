@@ -98,8 +98,7 @@ class _Explaining:
         """Where the expression stands: which network stacks and CPUs, which list's element."""
         question = self._question
         every = question.vnet == ALL
-        stacks = (self._kernel.vnets or (None,)) if every else (self._kernel.vnet(question.vnet),)
-        self._frame = Frame(vnets=stacks, jails=every, each=question.cpu != SUM)
+        self._frame = Frame(stack=question.vnet, jails=every, each=question.cpu != SUM)
         if question.chosen:
             found = find_element(self._kernel, self._memory, self._frame, question.chosen)
             self._element, self._frame = found

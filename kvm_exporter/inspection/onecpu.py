@@ -28,3 +28,7 @@ class OneCpu:
     def cpus(self) -> Sequence[int]:
         """The one."""
         return (self._cpu,)
+
+    def running(self) -> Sequence[int]:
+        """The one, whether it runs or not."""
+        return (self._cpu,)

@@ -252,7 +252,7 @@ def test_ip6(machine: str) -> None:
     }
     waiting = {
         "ip6_fragments": 12,
-        'ip6_fragmented_packets{jail=""}': 3,
-        'ip6_fragmented_packets{jail="web"}': 4,
+        'ip6_incomplete_packets{jail=""}': 3,
+        'ip6_incomplete_packets{jail="web"}': 4,
     }
     assert found.series == made.told([*IP6, *RAW6]) | rules | several | waiting

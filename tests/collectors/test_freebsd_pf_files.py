@@ -258,8 +258,8 @@ def test_rules_interfaces_and_tables(kernel: Counting, count: tuple[str, str]) -
         pf_rule_bytes_total{direction="in",jail="",label="",rule="1"} 41
         pf_rule_bytes_total{direction="out",jail="",label="pass all",rule="0"} 50
         pf_rule_bytes_total{direction="out",jail="",label="",rule="1"} 51
-        pf_rule_states{jail="",label="pass all",rule="0"} 60
-        pf_rule_states{jail="",label="",rule="1"} 61
+        pf_rule_current_states{jail="",label="pass all",rule="0"} 60
+        pf_rule_current_states{jail="",label="",rule="1"} 61
         pf_rule_states_total{jail="",label="pass all",rule="0"} 70
         pf_rule_states_total{jail="",label="",rule="1"} 71
         pf_interface_rules{interface="em0",jail=""} 3

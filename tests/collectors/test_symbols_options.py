@@ -134,6 +134,14 @@ BAD = {
     "label's name": ("metrics: [{name: a, symbol: b, labels: {A: c}}]", "1:40", "labels", "'A'"),
     "label": ("metrics: [{name: a, symbol: b, labels: {c: '['}}]", "1:44", "labels.c: ", "'['"),
     "index": ("metrics: [{name: a, symbol: 'b[*]', index: C}]", "1:44", "index", "'C'"),
+    "one family": (
+        "metrics: [{name: a, symbol: b}, {name: a_total, symbol: b}]", "1:10", "metrics",
+        "a (gauge) and a_total (counter) are one family",
+    ),
+    "two units": (
+        "metrics: [{name: a, symbol: b}, {name: a, symbol: c, unit: bytes}]", "1:10", "metrics",
+        "one type and unit",
+    ),
     "nowhere": ("lists: [{metrics: [{name: a, symbol: b}]}]", "1:19", "metrics", "each or the key"),
     "steps and via": (
         "lists: [{steps: [{each: c}], via: d, metrics: [{name: a, symbol: b}]}]",
@@ -200,8 +208,14 @@ def test_what_stands_in_the_configuration_is_a_module_too():
     assert asking.numbered(SymbolsOptions().own) == []
 
 
+def test_one_family_in_the_configuration_too():
+    """What stands beside ``modules`` is checked as a module is."""
+    with pytest.raises(config.ConfigError, match="are one family"):
+        configured("{metrics: [{name: a, symbol: b}, {name: a_info, labels: {c: d}}]}")
+
+
 def test_metrics_can_be_left_out(path):
-    """A module without some names has all others, those of lists too."""
+    """A module without some families has all others, those of lists too."""
     module = asking.without(load(path, MODULE), {"either", "items", "zzz"})
     assert [one.name for one in asking.numbered(module)] == [
         "connects_total", "about_info", "state", "size_bytes", "parts",

@@ -83,6 +83,9 @@ class Forged:
     def cpus(self) -> Sequence[int]:
         return self.cpu_numbers
 
+    def running(self) -> Sequence[int]:
+        return self.cpu_numbers
+
     def of_cpu(self, address: int, cpu: int) -> int:
         return address + PERCPU * cpu
 

@@ -60,6 +60,9 @@ struct prison {
 """
 )
 
+OLD = DECLARATIONS.replace(" u_long pc_zpcpu_offset;", "").replace("int pr_state;", "int pr_uref;")
+"""As until 12: copies are a page apart, and a jail lives that somebody uses."""
+
 
 class Names(NamedTuple):
     """Members of a list's head, and of its entry."""
@@ -102,7 +105,7 @@ class Counting:
 
     ``distance``: per-CPU allocations are kept as amd64 keeps them, as their distance from the first
     CPU's struct pcpu.  ``jails`` with a network stack of their own have a number by their name;
-    None is a kernel without VIMAGE.
+    None is a kernel without VIMAGE.  ``old``: as OLD has it.
     """
 
     def __init__(
@@ -113,10 +116,11 @@ class Counting:
         jails: Mapping[str, int] | None = None,
         distance: bool | None = None,
         base: int | None = None,
+        old: bool = False,
     ) -> None:
         self.machine = machine
         self.cpus = tuple(cpus)
-        self.world = World(DECLARATIONS, MACHINES[machine], base=base)
+        self.world = World(OLD if old else DECLARATIONS, MACHINES[machine], base=base)
         self.c = self.world.c
         self._distance = machine == "amd64" if distance is None else distance
         self._used: dict[str, int] = {}
@@ -251,10 +255,12 @@ class Counting:
         self.area: dict[int, int] = {cpu: world.allocate(SET) for cpu in self.cpus}
         self._set("set_pcpu")
         first = self.zpcpu if self._distance else 0
-        self.pcpu = {
-            cpu: world.new("struct pcpu", pc_cpuid=cpu, pc_zpcpu_offset=first + PAGE * cpu)
-            for cpu in self.cpus
-        }
+        self.pcpu = {cpu: world.new("struct pcpu", pc_cpuid=cpu) for cpu in self.cpus}
+        for cpu, pcpu in self.pcpu.items():
+            if "pc_zpcpu_offset" in self.c.layout("struct pcpu"):
+                pcpu.set(pc_zpcpu_offset=first + PAGE * cpu)
+        if self._distance:
+            world.define("__pcpu", "pointer", self.zpcpu)
         world.define("mp_maxid", "int", count - 1)
         world.define("mp_maxcpus", "int", count + 3)
         world.define("mp_ncpus", "int", len(self.cpus))
@@ -273,9 +279,11 @@ class Counting:
         world.define("vnet0", "pointer", self.stacks[""])
         for name, jid in jails.items():
             self.stacks[name] = self._stack(name)
-            self.prisons[name] = world.new(
-                "struct prison", pr_id=jid, pr_flags=0x10, pr_state=LIVING
-            ).set(pr_name=name.encode(), pr_vnet=self.stacks[name])
+            life = {
+                "pr_state" if "pr_state" in self.c.layout("struct prison") else "pr_uref": LIVING
+            }
+            self.prisons[name] = world.new("struct prison", pr_id=jid, pr_flags=0x10, **life)
+            self.prisons[name].set(pr_name=name.encode(), pr_vnet=self.stacks[name])
         self.link()
 
     def _stack(self, jail: str) -> Thing:

@@ -31,11 +31,16 @@ def numbered(module: ModuleOptions) -> list[MetricOptions]:
     return of_symbols(module) + [one for each in module.lists for one in each.metrics]
 
 
-def without(module: ModuleOptions, names: Collection[str]) -> ModuleOptions:
-    """The module without the metrics of these names."""
+def every(module: ModuleOptions) -> list[MetricOptions]:
+    """All of the module's metrics, of symbols, sysctls and lists."""
+    return [*module.metrics, *(one for each in module.lists for one in each.metrics)]
+
+
+def without(module: ModuleOptions, families: Collection[str]) -> ModuleOptions:
+    """The module without the metrics of these families."""
 
     def others(metrics: Iterable[MetricOptions]) -> tuple[MetricOptions, ...]:
-        return tuple(one for one in metrics if one.name not in names)
+        return tuple(one for one in metrics if one.family not in families)
 
     lists = tuple(replace(one, metrics=others(one.metrics)) for one in module.lists)
     return replace(module, metrics=others(module.metrics), lists=lists)

@@ -36,6 +36,22 @@ def has_symbols(options: ModuleOptions) -> bool:
     return bool(options.metrics or options.lists)
 
 
+class Deadline:
+    """Whether the time of a reading is over, which begins when that is asked first: what a module
+    takes to be compiled, before it is read, is none of its budget."""
+
+    def __init__(self, clock: Callable[[], float], seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._end: float | None = None
+
+    def __call__(self) -> bool:
+        now = self._clock()
+        if self._end is None:
+            self._end = now + self._seconds
+        return now > self._end
+
+
 class Module:
     """One module, and its plan for the kernel that was read last."""
 
@@ -99,9 +115,9 @@ class Module:
             plan, self._kvm = Plan(kvm.target, kvm.copies, self._asked), kvm
             self._plan = plan
         limit = self._options.budget
-        end = self._clock() + limit.time_seconds
+        expired = Deadline(self._clock, limit.time_seconds)
         before = plan.compilations
-        collected = plan.collect(Budget(limit.bytes, limit.elements, lambda: self._clock() > end))
+        collected = plan.collect(Budget(limit.bytes, limit.elements, expired))
         if plan.compilations != before:
             self.account.compilations += plan.compilations - before
             self._families = Families(self._numbered, plan.labels)
@@ -165,17 +181,18 @@ class Symbols:
         if accounts and not found and all(one.error for one in accounts):
             raise KvmError(accounts[0].error)
         unique = {family.metric.name: family for family in reversed(found)}  # trees may overlap
-        return [*reversed(unique.values()), *account.families(accounts)]
+        # the accounts first: if there are too many series, they must not be those that are dropped
+        return [*account.families(accounts), *reversed(unique.values())]
 
     def _made(self, chosen: Iterable[tuple[str, ModuleOptions]]) -> Iterator[Module]:
-        """The modules, without metrics that an earlier one has."""
+        """The modules, without metrics whose family an earlier one has."""
         owners: dict[str, str] = {}
         for name, options in chosen:
-            names = {metric.name for metric in asking.numbered(options)}
-            for taken in sorted(names & owners.keys()):
+            families = {metric.family for metric in asking.every(options)}
+            for taken in sorted(families & owners.keys()):
                 log.warning("module %s: module %s has %s already", name, owners[taken], taken)
             yield Module(name, asking.without(options, owners.keys()), self._clock)
-            owners |= dict.fromkeys(names - owners.keys(), name)
+            owners |= dict.fromkeys(families - owners.keys(), name)
 
     def _chosen(self, kvm: Kvm) -> Iterator[tuple[str, ModuleOptions]]:
         """The modules that are this kernel's, by name."""

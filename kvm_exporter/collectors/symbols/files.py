@@ -77,6 +77,10 @@ class SymbolsOptions:
     lists: Lists = ()
     sysctls: Sysctls = ()
 
+    def __post_init__(self) -> None:
+        """As of any module."""
+        _ = self.own
+
     @property
     def own(self) -> ModuleOptions:
         """What stands here itself, as a module."""

@@ -116,6 +116,12 @@ class MetricOptions:
         found = (kind for suffix, kind in SUFFIXES.items() if self.name.endswith(suffix))
         return next(found, "gauge")
 
+    @property
+    def family(self) -> str:
+        """What OpenMetrics calls it: the name without its kind's suffix."""
+        suffix = next((text for text, kind in SUFFIXES.items() if kind == self.kind), "")
+        return self.name.removesuffix(suffix)
+
 
 @dataclass(frozen=True, slots=True)
 class StepOptions:
@@ -196,3 +202,12 @@ class ModuleOptions:
     metrics: Metrics = ()
     lists: Lists = ()
     sysctls: Sysctls = ()
+
+    def __post_init__(self) -> None:
+        """What is one family has one kind: a and a_total are one to OpenMetrics."""
+        kinds: dict[str, MetricOptions] = {}
+        for one in (*self.metrics, *(metric for each in self.lists for metric in each.metrics)):
+            first = kinds.setdefault(one.family, one)
+            if first.kind != one.kind or one.unit not in ("", first.unit):
+                what = f"{first.name} ({first.kind}) and {one.name} ({one.kind})"
+                raise OptionError("metrics", f"{what} are one family, of one type and unit")

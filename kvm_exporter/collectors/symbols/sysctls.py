@@ -9,13 +9,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from kvm_exporter.collectors.symbols.sysctl_names import Named, named, pattern, samples
 from kvm_exporter.kvm import Kvm
 from kvm_exporter.kvm.objects.sysctls import Setting, Sysctl, Value
-from kvm_exporter.metric import Family, Metric
+from kvm_exporter.metric import Family, Metric, Sample
 
 UNITS = ("celsius", "seconds")
 DEEPEST = 4
@@ -38,6 +38,7 @@ class Sysctls:
     def __init__(self, trees: Sequence[Tree]) -> None:
         self._trees = tuple(trees)
         self._names: dict[Sysctl, Named | None] = {}
+        self._metrics: dict[Told, Metric] = {}
 
     def families(self, kvm: Kvm) -> list[Family]:
         """Every number of the trees, now.  Errors: KvmError."""
@@ -48,17 +49,46 @@ class Sysctls:
             names[sysctl] = one
             if one is None:
                 continue
-            for sample, number in samples(one, sysctl.format, value):
+            numbers = ((one, value),) if isinstance(value, int | float) else None
+            for sample, number in numbers or samples(one, sysctl.format, value):
                 gathered = found.get(sample.metric)
                 if gathered is None:
                     gathered = found[sample.metric] = Gathered(sample.labels, sysctl)
                 gathered.add(sample, number, sysctl)
         self._names = names
-        return [gathered.family(metric) for metric, gathered in found.items()]
+        return self._made(found)
 
     def _settings(self, kvm: Kvm) -> Iterator[Setting]:
         for tree in self._trees:
             yield from kvm.sysctls((tree.root,), tree.without)
+
+    def _made(self, found: Mapping[str, Gathered]) -> list[Family]:
+        """The families; what is told of one is put together when it is new, or has changed."""
+        metrics: dict[Told, Metric] = {}
+        families = []
+        for name, gathered in found.items():
+            told = gathered.told(name)
+            metric = metrics[told] = self._metrics.get(told) or told.metric()
+            families.append(metric.family(gathered.rows(told.labels)))
+        self._metrics = metrics
+        return families
+
+
+class Told(NamedTuple):
+    """What a metric is made of: its name and labels, its first leaf, what all are described as."""
+
+    name: str
+    labels: tuple[str, ...]
+    first: Sysctl
+    description: str
+
+    def metric(self) -> Metric:
+        """The metric, with a help that names the sysctls."""
+        text = self.description.partition("\n")[0].strip().rstrip(".")
+        source = f"From kvm(3): sysctl {pattern(self.first)}."
+        unit = self.name.rpartition("_")[2]
+        help_text = f"{text}. {source}" if text else source
+        return Metric(self.name, "gauge", help_text, self.labels, unit if unit in UNITS else "")
 
 
 class Gathered:
@@ -69,36 +99,33 @@ class Gathered:
         self._first = first
         self._samples: dict[tuple[str, ...], float] = {}
         self._odd: list[tuple[Named, float]] = []
-        self._described = first.description
+        self._description = first.description
 
     def add(self, sample: Named, number: float, sysctl: Sysctl) -> None:
         """One sample more; the first of several with the same labels counts."""
-        if sysctl.description != self._described:
-            self._described = ""
+        if sysctl.description != self._description:
+            self._description = ""
         if sample.labels == self._labels:
             self._samples.setdefault(sample.values, number)
         else:
             self._odd.append((sample, number))
 
-    def family(self, name: str) -> Family:
-        """The family, with the labels of all (rule 1)."""
-        labels = (*self._labels, *dict.fromkeys(self._others()))
-        unit = name.rpartition("_")[2]
-        metric = Metric(name, "gauge", self._help(), labels, unit if unit in UNITS else "")
+    def told(self, name: str) -> Told:
+        """What makes the metric, with the labels of all leaves (rule 1)."""
+        others = (label for one, _ in self._odd for label in one.labels)
+        labels = tuple(dict.fromkeys((*self._labels, *others)))
+        return Told(name, labels, self._first, self._description)
+
+    def rows(self, labels: tuple[str, ...]) -> Iterable[Sample]:
+        """The samples, with a value for each of ``labels``."""
+        if not self._odd:
+            return self._samples.items()
         lacking = ("",) * (len(labels) - len(self._labels))
         rows = {(*values, *lacking): number for values, number in self._samples.items()}
         for sample, number in self._odd:
             own = dict(zip(sample.labels, sample.values, strict=True))
             rows.setdefault(tuple(own.get(label, "") for label in labels), number)
-        return metric.family(rows.items())
-
-    def _others(self) -> Iterator[str]:
-        return (label for one, _ in self._odd for label in one.labels if label not in self._labels)
-
-    def _help(self) -> str:
-        text = self._described.partition("\n")[0].strip().rstrip(".")
-        source = f"From kvm(3): sysctl {pattern(self._first)}."
-        return f"{text}. {source}" if text else source
+        return rows.items()
 
 
 def number(kvm: Kvm, name: str) -> float | None:

@@ -22,7 +22,7 @@ class Budget:
     reading until ``expired`` says so; it is asked often."""
 
     bytes: int = 1 << 26
-    elements: int = 1 << 20
+    elements: int = 1 << 17
     expired: Callable[[], bool] = never
 
 
@@ -31,9 +31,8 @@ class Ledger:
 
     ``bytes`` and ``elements`` so far; ``unreadable`` values, whose memory was not there; ``torn``
     elements, which were not linked as a list's are; ``stopped`` tells which budget ended first,
-    ``halted`` that nothing may be read any more.
-    ``gaps``: whether there was anything unread, of null pointers, too, since it was last set to
-    False.
+    ``halted`` that nothing may be read any more.  ``gaps``: whether a program (begin) has anything
+    unread, of null pointers, too.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -44,7 +43,7 @@ class Ledger:
         self._most_elements = budget.elements
         self._expired = budget.expired
         self.halted = budget.expired()
-        self._reads = 0
+        self._reads = self._before = 0
         if self.halted:
             self.stopped = "time"
 
@@ -78,10 +77,21 @@ class Ledger:
         """There was no room for another element."""
         self.stopped = self.stopped or "elements"
 
-    def lost(self) -> None:
-        """A value was not to be had; which is the budget's fault after its end."""
-        self.unreadable += not self.halted
+    def lost(self, values: int = 1) -> None:
+        """Values were not to be had; which is the budget's fault after its end."""
+        if not self.halted:
+            self.unreadable += values
         self.gaps = True
+
+    def begin(self) -> None:
+        """Another program begins: ``gaps`` and ``missed`` are its own."""
+        self.gaps = False
+        self._before = self.unreadable
+
+    @property
+    def missed(self) -> bool:
+        """Whether memory was not there since the program began."""
+        return self.unreadable > self._before
 
     def _halt(self, reason: Stopped) -> bool:
         self.halted = True

@@ -77,6 +77,9 @@ def _pointer(known: Pointer, type_: Type) -> Type:
     if not isinstance(wanted, Pointer):
         raise KvmError(f"a pointer is no {spell(type_)}: cast it to a pointer, or dereference it")
     target = wanted.target()
+    source = known.target()
+    if not kinds.is_counter(source) and shows_address(source, target, all_of_it=True):
+        raise KvmError("there is a pointer, which is no number")
     marks = []
     if kinds.target(known).percpu:
         marks.append(kinds.PERCPU)

@@ -34,10 +34,10 @@ class Chains:
         firsts = self._firsts.read(heads, ledger)
         walk = _Walk(self._shape, self._nodes, ledger)
         for row, (head, first) in enumerate(zip(heads, firsts, strict=True)):
-            if head and first is None:
-                found.whole = False
-            elif head and first and first != walk.end(head):
+            if first and head and not walk.ends(first, head):
                 self._add(found, row, walk.best(head, first), ledger)
+            elif head and first is None:
+                found.whole = False
         return found
 
     def _add(self, found: Elements, row: int, way: _Way, ledger: Ledger) -> None:
@@ -68,14 +68,16 @@ class _Walk:
 
     def __init__(self, shape: Chain, nodes: Nodes, ledger: Ledger) -> None:
         self._shape = shape
+        self._circular = shape.circular
+        self._odd = int(shape.marked)
         self._links = nodes.links
         self._read = nodes.reader(ledger)
         self._reading = nodes.reading
         self._ledger = ledger
 
-    def end(self, head: int) -> int:
-        """Where the last pointer of a list leads."""
-        return head if self._shape.circular else 0
+    def ends(self, pointer: int, head: int) -> bool:
+        """Whether a pointer is a list's last."""
+        return pointer == (head if self._circular else 0) or bool(pointer & self._odd)
 
     def best(self, head: int, first: int) -> _Way:
         """The way along a list, or the longer one of two if its rest is lost (rule 4)."""
@@ -89,7 +91,7 @@ class _Walk:
         return max(way, self._follow(head, again), key=lambda one: (one.whole, len(one.nodes)))
 
     def _follow(self, head: int, first: int) -> _Way:
-        mask, end, odd = self._reading.mask, self.end(head), int(self._shape.marked)
+        mask, end, odd = self._reading.mask, head if self._circular else 0, self._odd
         following, back, back_to = self._shape.next, self._shape.back, self._shape.back_to
         to_next, to_back = self._links[0], self._links[-1]
         read, room = self._read, self._ledger.room

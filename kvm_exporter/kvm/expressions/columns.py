@@ -102,29 +102,27 @@ class Worked:
     def __init__(self, formula: Formula, places: Places, mask: int, *, label: bool) -> None:
         self._formula = formula
         self._places = places
+        self._needed = _Needed(places)
         self._mask = mask
         self._label = label
 
     def column(self, frame: Frame, *, gaps: bool) -> Column:
         """A value for each row, None for none; ``gaps``: some of the frames may be unread."""
-        needed, function = self._fast
+        function, needed, within = self._fast
         if not needed:
-            return _constant(function) * len(frame)
-        within = max(place.table for place in needed)
+            return (valued(function, ()),) * len(frame)
         inner = frame.at(within)
         columns = [inner.column(place) for place in needed]
-        if self._plain:
-            return frame.spread(columns[0], within)
-        return frame.spread(self._values(columns, gaps=gaps), within)
+        found = columns[0] if self._plain else self._values(columns, gaps=gaps)
+        return frame.spread(found, within)
 
     def _values(self, columns: Sequence[Column], *, gaps: bool) -> Column:
         if not (gaps and any(None in column for column in columns)):
             try:
-                return tuple(map(self._fast[1], zip(*columns, strict=True)))
+                return tuple(map(self._fast[0], zip(*columns, strict=True)))
             except ArithmeticError:  # of one of the rows
                 pass
-        careful = self._careful[1]
-        return tuple([valued(careful, row) for row in zip(*columns, strict=True)])
+        return tuple([valued(self._careful, row) for row in zip(*columns, strict=True)])
 
     @cached_property
     def _plain(self) -> bool:
@@ -132,21 +130,15 @@ class Worked:
         return not self._label and bool(plain_reads([self._formula], self._places.reads))
 
     @cached_property
-    def _fast(self) -> tuple[Sequence[Place], Function]:
-        return self._made(careful=False)
+    def _fast(self) -> tuple[Function, Sequence[Place], int]:
+        """The function, what its rows have, and the innermost table of these."""
+        function, needed = self._function(careful=False), tuple(self._needed.found)
+        return function, needed, max((place.table for place in needed), default=0)
 
     @cached_property
-    def _careful(self) -> tuple[Sequence[Place], Function]:
-        return self._made(careful=True)
+    def _careful(self) -> Function:
+        return self._function(careful=True)
 
-    def _made(self, *, careful: bool) -> tuple[Sequence[Place], Function]:
-        """A function, and what its rows have."""
-        needed = _Needed(self._places)
-        functions = Functions(needed, self._mask, careful=careful)
-        made = functions.label if self._label else functions.number
-        function = made(self._formula)
-        return tuple(needed.found), function
-
-
-def _constant(function: Function) -> Column:
-    return (valued(function, ()),)
+    def _function(self, *, careful: bool) -> Function:
+        functions = Functions(self._needed, self._mask, careful=careful)
+        return functions.label(self._formula) if self._label else functions.number(self._formula)

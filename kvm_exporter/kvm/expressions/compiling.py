@@ -20,12 +20,12 @@ from kvm_exporter.kvm.expressions.listing import listed
 from kvm_exporter.kvm.expressions.parsing import parse
 from kvm_exporter.kvm.expressions.program import Compiled, Formula
 from kvm_exporter.kvm.expressions.series import Writer
-from kvm_exporter.kvm.expressions.surroundings import Frame
+from kvm_exporter.kvm.expressions.surroundings import ALL, HOST, Frame
 from kvm_exporter.kvm.expressions.wanted import List, Metric, Missing, Module
-from kvm_exporter.kvm.objects.copies import Copies, Vnet
+from kvm_exporter.kvm.objects.copies import Copies
 from kvm_exporter.kvm.target import Target
 
-ALL, EACH = "all", "each"
+EACH = "each"
 
 MOST_SERIES = 1 << 17
 """Of a module: more than anybody graphs, and than a collection has the time for."""
@@ -93,12 +93,13 @@ class _Compilation:
         each = metric.cpu == EACH
         if draft.walks:
             return replace(draft.frame, each=each)
-        return Frame(vnets=self._vnets(metric.vnet), jails=metric.vnet == ALL, each=each)
+        return replace(self._of_stack(metric.vnet), each=each)
 
-    def _vnets(self, wanted: str) -> Sequence[Vnet | None]:
-        if wanted == ALL:
-            return self._kernel.vnets or (None,)
-        return (self._kernel.vnet(wanted),)
+    def _of_stack(self, vnet: str) -> Frame:
+        """KvmError for a jail that has no network stack, even if nothing of one is wanted."""
+        if vnet not in (HOST, ALL):
+            self._kernel.stacks(vnet)
+        return Frame(stack=vnet, jails=vnet == ALL)
 
     def _list(self, wanted: List) -> Sequence[Draft]:
         """The drafts of a list (rule 1), with all of its metrics; none where it is missing."""
@@ -116,17 +117,19 @@ class _Compilation:
         return [draft for draft in drafts if draft.series]
 
     def _drafts(self, wanted: List) -> Sequence[Draft]:
-        drafts: list[Draft] = []
-        for vnet in self._vnets(wanted.vnet):
-            frame = Frame(vnets=(vnet,), jails=wanted.vnet == ALL)
-            found = listed(self._kernel, frame, wanted.steps)
-            drafts.append(self._begun(wanted, Draft(found.frame, found.walks)))
-            if not found.jails:
-                break
-        return drafts
+        frame = self._of_stack(wanted.vnet)
+        if wanted.vnet != ALL:
+            return [self._begun(wanted, frame)]
+        host = replace(frame, stack=HOST)
+        if not listed(self._kernel, host, wanted.steps).jails:
+            return [self._begun(wanted, host)]
+        stacks = self._kernel.stacks(ALL)
+        return [self._begun(wanted, replace(frame, stack=vnet)) for vnet in stacks]
 
-    def _begun(self, wanted: List, draft: Draft) -> Draft:
+    def _begun(self, wanted: List, frame: Frame) -> Draft:
         """With what all metrics of a list have in common."""
+        found = listed(self._kernel, frame, wanted.steps)
+        draft = Draft(found.frame, found.walks)
         draft.around = {
             name: label(self._kernel, draft.reads, draft.frame, one)
             for name, one in wanted.labels.items()

@@ -163,9 +163,7 @@ class Evaluation:
         return self.located(node, self._constant)
 
     def _constant(self, node: Node) -> int:
-        reads = Reads()
-        only = self._frame.vnets if len(self._frame.vnets) == 1 else (self._kernel.vnet("host"),)
-        frame = Frame(vnets=only)
+        reads, frame = Reads(), self._frame.outside
         outside = Evaluation(self._kernel, reads, frame, self._expression)
         number = totals.numbers(self._kernel, reads, frame, outside.values(node))
         if number.axes:

@@ -10,6 +10,7 @@ from kvm_exporter.kvm.errors import KvmError, SymbolMissing, TypeMissing
 from kvm_exporter.kvm.expressions.enumerators import Enumerators
 from kvm_exporter.kvm.expressions.operands import Operand
 from kvm_exporter.kvm.expressions.spreads import Spread
+from kvm_exporter.kvm.expressions.surroundings import ALL, HOST
 from kvm_exporter.kvm.expressions.type_names import find_type
 from kvm_exporter.kvm.objects.copies import Copies, Variable, Vnet
 from kvm_exporter.kvm.objects.spelling import nearest
@@ -38,7 +39,7 @@ class Kernel:
         self._variables: dict[str, Variable | None] = {}
         self._types: dict[str, Type | KvmError] = {}
         self._typed: dict[str, Type | None] = {}
-        self.places: dict[tuple[str, tuple[Vnet | None, ...], bool], Spread[Operand]] = {}
+        self.places: dict[tuple[str, str | Vnet, bool], Spread[Operand]] = {}
         self._members: dict[tuple[int, str], tuple[Composite, Place | None]] = {}
         self._unknown: dict[str, bool] = {}
         self._hints: dict[str, str] = {}
@@ -164,19 +165,31 @@ class Kernel:
         return found
 
     @cached_property
+    def running(self) -> Sequence[int]:
+        """Those of ``cpus`` of which there is a series each."""
+        found = set(self.copies.running())
+        return tuple(cpu for cpu in self.cpus if cpu in found)
+
+    @cached_property
     def vnets(self) -> Sequence[Vnet]:
         """The network stacks, the host's first."""
         return tuple(self.copies.vnets())
 
-    def vnet(self, jail: str) -> Vnet | None:
-        """The network stack of ``host``, or of a jail by name or number; None for the host's where
-        there are no others.  KvmError for a jail that is not there, or has none of its own."""
-        if jail == "host":
-            return next(iter(self.vnets), None)
+    def stacks(self, wanted: str | Vnet) -> Sequence[Vnet]:
+        """The network stacks that are meant: as Metric.vnet has it, or just that one.
+
+        KvmError where there is none, for a jail that is not there or has none of its own.
+        """
+        if isinstance(wanted, Vnet):
+            return (wanted,)
+        if wanted in (HOST, ALL):
+            if not self.vnets:
+                raise KvmError("it belongs to a network stack, and there is none")
+            return self.vnets if wanted == ALL else self.vnets[:1]
         for one in self.vnets:
-            if one.jid and jail in (one.jail, str(one.jid)):
-                return one
-        raise KvmError(f"no jail {jail} has a network stack of its own")
+            if one.jid and wanted in (one.jail, str(one.jid)):
+                return (one,)
+        raise KvmError(f"no jail {wanted} has a network stack of its own")
 
     @cached_property
     def allocations(self) -> Mapping[int, int]:

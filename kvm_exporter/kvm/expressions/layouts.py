@@ -36,7 +36,9 @@ class Layout:
             if len(data) == record.size:
                 extend(record.unpack(data))
             else:
-                extend(reading.pieces(address, record, ledger))
+                pieces = list(reading.pieces(address, record, ledger))
+                ledger.lost(pieces.count(None))
+                extend(pieces)
         values.append(None)
         ledger.gaps = ledger.gaps or self._gaps
         return self._arrange(values)

@@ -18,13 +18,16 @@ MOST_PARTS = 1 << 12
 """Parts of a type that are looked at; of larger ones nobody can be sure."""
 
 
-def shows_address(memory: Type, as_: Type) -> bool:
-    """Whether numbers (or texts) in place of ``memory`` would be made of a pointer's bytes."""
+def shows_address(memory: Type, as_: Type, *, all_of_it: bool = False) -> bool:
+    """Whether numbers (or texts) in place of ``memory`` would be made of a pointer's bytes.
+
+    ``all_of_it``: further on in the memory there may be more of them, as behind a pointer.
+    """
     wanted = resolve(as_)
     leaf = resolve(wanted.element()) if isinstance(wanted, Array) else wanted
     if not isinstance(leaf, Integer | Float | Enum):
         return False
-    return _has_pointer(memory, size_of(wanted) or 0)
+    return _has_pointer(memory, (all_of_it and size_of(memory)) or size_of(wanted) or 0)
 
 
 def _has_pointer(memory: Type, size: int) -> bool:

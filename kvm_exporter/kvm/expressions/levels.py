@@ -71,11 +71,10 @@ class Level:
 
     def frame(self, around: Frame, ledger: Ledger) -> tuple[Frame, bool]:
         """The frame of all elements of the lists in this one, and whether these are all."""
-        lost = ledger.unreadable
         heads = [head for one in self._heads for head in one.column(around, gaps=ledger.gaps)]
         found = self._walker.walk(heads, ledger)
         # of a null pointer there is no list; of one that was not read, there may be
-        whole = found.whole and not (None in heads and ledger.unreadable)
+        whole = found.whole and not (None in heads and ledger.missed)
         columns: list[Column] = found.columns(self._walker.slots, self._table.width)
         rows = len(around)
         parents = [parent % rows for parent in found.parents]
@@ -84,7 +83,7 @@ class Level:
         frame.fill(first, ledger)
         if self._where:
             chosen = self._where.column(frame, gaps=ledger.gaps)
-            whole = whole and not (None in chosen and ledger.unreadable > lost)
+            whole = whole and not (None in chosen and ledger.missed)
             frame.keep(chosen)
         frame.fill(rest, ledger)
         return frame, whole and not ledger.stopped

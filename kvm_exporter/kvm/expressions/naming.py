@@ -55,7 +55,7 @@ def variable(kernel: Kernel, frame: Frame, name: str) -> Spread[Operand] | None:
     found = kernel.variable(name)
     if found is None:
         return None
-    key = name, tuple(frame.vnets), frame.jails
+    key = name, frame.stack, frame.jails
     if key not in kernel.places:
         kernel.places[key] = _copies(kernel, frame, found)
     return kernel.places[key]
@@ -84,9 +84,7 @@ def _of_cpus(kernel: Kernel, template: Place) -> Iterator[tuple[int, Place]]:
 
 
 def _of_vnets(kernel: Kernel, frame: Frame, template: Place) -> Spread[Operand]:
-    stacks = [vnet for vnet in frame.vnets if vnet is not None]
-    if not stacks:
-        raise KvmError("it belongs to network stacks, and there are none here")
+    stacks = kernel.stacks(frame.stack)
     places = [
         template._replace(offset=kernel.copies.of_vnet(template.offset, vnet)) for vnet in stacks
     ]

@@ -76,13 +76,9 @@ class Reading:
         return Record(whole.size, whole.unpack, tuple(each))
 
     def pieces(self, address: int, record: Record, ledger: Ledger) -> Iterator[Any]:
-        """The values of a record one by one, None for those that cannot be read."""
+        """The values of a record one by one; None, not counted, for those that cannot be read."""
         for offset, part in record.parts:
             data = b""
             if ledger.allows(part.size):
                 data = self.bytes(address + offset & self.mask, part.size)
-            if len(data) == part.size:
-                yield part.unpack(data)[0]
-            else:
-                ledger.lost()
-                yield None
+            yield part.unpack(data)[0] if len(data) == part.size else None

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 from kvm_exporter.kvm.expressions.budgets import Ledger
@@ -19,11 +20,11 @@ from kvm_exporter.kvm.expressions.layouts import Column, Layout, layout
 from kvm_exporter.kvm.expressions.program import TEXT
 from kvm_exporter.kvm.expressions.reading import Reading
 
-LONGEST_TEXT = 256
-"""Bytes of a text of unknown length that are read at most."""
+LONGEST_TEXT, SHORT_TEXT = 256, 64
+"""Bytes of a text of unknown length that are read at most, and what is most often enough."""
 
-MOST_REMEMBERED = 1 << 16
-"""Values whose places are remembered for the next round; of more they are worked out again."""
+AT_ONCE = 1 << 18
+"""Values whose places are worked out together, and remembered for the next round."""
 
 
 class Round(Protocol):
@@ -63,9 +64,17 @@ class Numbers:
     def fill(self, columns: list[Column], ledger: Ledger) -> None:
         """As Round.fill."""
         bases = [columns[base] for base in self._bases]
-        values, rows = self._read(bases, ledger), len(bases[0])
-        for number, slot in enumerate(self._slots):
-            columns[slot] = values[number * rows : (number + 1) * rows]
+        rows, step = len(bases[0]), max(AT_ONCE // len(self._slots), 1)
+        if rows <= step:
+            found = self._columns(bases, ledger)
+        else:
+            parts = (
+                self._columns([base[at : at + step] for base in bases], ledger)
+                for at in range(0, rows, step)
+            )
+            found = [tuple(chain(*column)) for column in zip(*parts, strict=True)]
+        for slot, column in zip(self._slots, found, strict=True):
+            columns[slot] = column
 
     def fill_row(self, row: list[Any], ledger: Ledger) -> None:
         """As Round.fill_row."""
@@ -73,16 +82,20 @@ class Numbers:
         for slot, value in zip(self._slots, values, strict=True):
             row[slot] = value
 
+    def _columns(self, bases: list[Column], ledger: Ledger) -> list[Column]:
+        rows, count = len(bases[0]), len(self._slots)
+        if ledger.halted:
+            ledger.gaps = True
+            return [(None,) * rows] * count
+        values = self._read(bases, ledger)
+        return [values[number * rows : (number + 1) * rows] for number in range(count)]
+
     def _read(self, bases: list[Column], ledger: Ledger) -> Column:
-        if bases == self._known:
-            return self._layout.read(self._reading, ledger)
-        rows = len(bases[0])
-        found = layout(
-            self._reading, self._chunks, dict(zip(self._bases, bases, strict=True)), rows
-        )
-        if rows * len(self._slots) <= MOST_REMEMBERED:
-            self._known, self._layout = bases, found
-        return found.read(self._reading, ledger)
+        if bases != self._known:
+            at = dict(zip(self._bases, bases, strict=True))
+            self._layout = layout(self._reading, self._chunks, at, len(bases[0]))
+            self._known = bases
+        return self._layout.read(self._reading, ledger)
 
 
 class Texts:
@@ -118,8 +131,14 @@ class Texts:
         return known[address]
 
     def _read(self, address: int, ledger: Ledger) -> bytes | None:
-        data = self._reading.bytes(address, LONGEST_TEXT) if ledger.allows(LONGEST_TEXT) else b""
-        if len(data) < LONGEST_TEXT and b"\0" not in data:
-            ledger.lost()
-            return None
+        data = b""
+        for size in (SHORT_TEXT, LONGEST_TEXT - SHORT_TEXT):
+            at = address + len(data) & self._reading.mask
+            more = self._reading.bytes(at, size) if ledger.allows(size) else b""
+            data += more
+            if b"\0" in more:
+                return data
+            if len(more) < size:
+                ledger.lost()
+                return None
         return data

@@ -80,7 +80,7 @@ class _Plain:
 
     def into(self, samples: Sequence[Samples], ledger: Ledger) -> None:
         """Add what is read to the metrics' samples."""
-        ledger.gaps = False
+        ledger.begin()
         row = self._outside.row(ledger)
         for metric in self._metrics:
             metric.into(samples, row, gaps=ledger.gaps)
@@ -105,7 +105,7 @@ class _List:
 
     def into(self, samples: Sequence[Samples], ledger: Ledger) -> None:
         """Add what is read to the metrics' samples."""
-        ledger.gaps = False
+        ledger.begin()
         frame, whole = self._outside.frame(ledger), True
         for level in self._levels:
             frame, all_there = level.frame(frame, ledger)

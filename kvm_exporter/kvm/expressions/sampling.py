@@ -22,15 +22,16 @@ class OfFrame:
     """The series of a list's program."""
 
     def __init__(self, series: Sequence[Series], places: Places, mask: int) -> None:
-        known: list[tuple[Formula, ...]] = []
+        # by how they are written: 1 equals 1.0, but is another label
+        numbers: dict[str, int] = {}
         self._labels: list[_Labels] = []
         self._series: list[tuple[Series, int, Worked]] = []
         for one in series:
-            if one.labels not in known:
-                known.append(one.labels)
+            number = numbers.setdefault(repr(one.labels), len(numbers))
+            if number == len(self._labels):
                 self._labels.append(_Labels(one.labels, places, mask))
             value = Worked(one.value, places, mask, label=False)
-            self._series.append((one, known.index(one.labels), value))
+            self._series.append((one, number, value))
 
     def into(self, samples: Sequence[Samples], frame: Frame, *, gaps: bool) -> None:
         """Add every row's to the metrics' samples."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions.alternatives import first_of
@@ -24,6 +25,7 @@ from kvm_exporter.kvm.expressions.spreads import (
     STATE,
     Key,
     Spread,
+    chosen,
     mapped,
     met,
     single,
@@ -36,6 +38,7 @@ from kvm_exporter.kvm.types.model import Enum
 AXES = {JAIL: "jail", CPU: "cpu"}
 INDEX, STATES = "index", "state"
 
+T = TypeVar("T")
 Row = tuple[Formula, ...]
 """A value and its labels, the value first."""
 
@@ -63,7 +66,8 @@ class Writer:
     def written(self, metric: Metric, number: int) -> Written:
         """A metric's series.  KvmError where this kernel does not have it."""
         labels = {**self.around, **self._labels(metric)}
-        rows: Spread[Row] = mapped(self._values(metric), lambda one: (one.formula,))
+        labels = {name: self._running(one) for name, one in labels.items()}
+        rows: Spread[Row] = mapped(self._running(self._values(metric)), lambda one: (one.formula,))
         for name, one in labels.items():
             if metric.symbol and not set(one.axes) <= {*rows.axes, JAIL}:
                 raise KvmError(f"label {name}: it has several values for one number")
@@ -75,6 +79,10 @@ class Writer:
             for key, row in zip(keys, rows.values, strict=True)
         )
         return Written(_distinct((*labels, *_axis_names(metric, axes))), tuple(series))
+
+    def _running(self, of: Spread[T]) -> Spread[T]:
+        """Without the CPUs that do not run: there may be room for hundreds of them."""
+        return chosen(of, CPU, self.kernel.running) if CPU in of.axes else of
 
     def _labels(self, metric: Metric) -> Around:
         labels = metric.labels.items()

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -71,6 +71,14 @@ def widened(spread: Spread[T], axis: int, of: Callable[[T], Iterable[tuple[Key, 
     if not items:
         raise KvmError("it has no elements here")
     return Spread((*spread.axes, axis), tuple(items))
+
+
+def chosen(spread: Spread[T], axis: int, keys: Container[Key]) -> Spread[T]:
+    """Those with one of ``keys`` on an axis; all where there is no such axis."""
+    if axis not in spread.axes:
+        return spread
+    place = spread.axes.index(axis)
+    return Spread(spread.axes, tuple(item for item in spread.items if item[0][place] in keys))
 
 
 def folded(spread: Spread[T], axes: Iterable[int], of: Callable[[Sequence[T]], U]) -> Spread[U]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kvm_exporter.kvm.expressions.operands import Place
@@ -10,26 +9,33 @@ from kvm_exporter.kvm.expressions.program import ELEMENT
 from kvm_exporter.kvm.objects.copies import Vnet
 from kvm_exporter.kvm.types.model import Type
 
+HOST, ALL = "host", "all"
+"""Whose copies are meant of what belongs to network stacks (wanted.Metric.vnet)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """``elements``: the types of the elements around, the outermost first, None for those without
     a name.
 
-    ``vnets``: the network stacks that are meant, None for the host's where there are no others;
-    with ``jails`` values differ by them.  ``each``: every CPU's copy is a value of its own.
+    ``stack``: the network stack that is meant, as Metric.vnet has it or itself; with ``jails``
+    values have a label for it.  ``each``: every CPU's copy is a value of its own.
     """
 
     elements: tuple[Type | None, ...] = ()
-    vnets: Sequence[Vnet | None] = (None,)
+    stack: str | Vnet = HOST
     jails: bool = False
     each: bool = False
 
     @property
     def jail(self) -> str:
         """To whom belongs what is no network stack's: to the host, unless only one is meant."""
-        only = self.vnets[0] if len(self.vnets) == 1 else None
-        return only.jail if only else ""
+        return self.stack.jail if isinstance(self.stack, Vnet) else ""
+
+    @property
+    def outside(self) -> Frame:
+        """The frame in which an index is worked out: in no list, in one network stack."""
+        return Frame(stack=HOST if self.stack == ALL else self.stack)
 
     def inside(self, element: Type | None) -> Frame:
         """The frame of a list's element."""

@@ -23,7 +23,7 @@ from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions.budgets import Ledger
 from kvm_exporter.kvm.expressions.chunks import Chunk, Field, around
 from kvm_exporter.kvm.expressions.layouts import Column
-from kvm_exporter.kvm.expressions.reading import Reading, nothing
+from kvm_exporter.kvm.expressions.reading import Reading, Record, nothing
 from kvm_exporter.kvm.expressions.rounds import Numbers
 from kvm_exporter.kvm.expressions.slots import ADDRESS, POSITION, Table
 
@@ -95,6 +95,7 @@ class Nodes:
         record = self.reading.record(self.chunk.parts)
         read, allows, size, unpack = self.reading.read, ledger.allows, record.size, record.unpack
         distance, mask = self.chunk.start - self._node, self.reading.mask
+        pieces = self._pieces
 
         def node(at: int) -> Column | None:
             if not allows(size):
@@ -103,9 +104,19 @@ class Nodes:
                 data = read(at + distance & mask, size)
             except KvmError as e:
                 data = nothing(e)
-            return unpack(data) if len(data) == size else None
+            if len(data) == size:
+                return unpack(data)
+            return pieces(at + distance & mask, record, ledger)
 
         return node
+
+    def _pieces(self, address: int, record: Record, ledger: Ledger) -> Column | None:
+        """What can be read of a node on the edge of memory, if its pointers can."""
+        found = tuple(self.reading.pieces(address, record, ledger))
+        if any(found[link] is None for link in self.links):
+            return None
+        ledger.lost(found.count(None))
+        return found
 
     def elements(self, nodes: Iterable[int]) -> list[int]:
         """Where the elements lie that have these nodes."""

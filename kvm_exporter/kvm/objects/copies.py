@@ -44,6 +44,10 @@ class Copies(Protocol):
     def cpus(self) -> Sequence[int]:
         """The CPUs that have copies, ascending; numbers may have gaps."""
 
+    def running(self) -> Sequence[int]:
+        """Those of them that run now, or did when the kernel died: the ones that a series each is
+        told of.  A machine may have room for many more."""
+
     def of_cpu(self, address: int, cpu: int) -> int:
         """A CPU's copy of a ``percpu`` variable."""
 

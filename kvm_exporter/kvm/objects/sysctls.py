@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -56,6 +56,9 @@ class Sysctls(Protocol):
         """The sysctl of just that name; None for none, and for one without a value.  KvmError."""
 
 
-def below(parts: tuple[str, ...], roots: Collection[tuple[str, ...]]) -> bool:
+def below(parts: tuple[str, ...], roots: Iterable[tuple[str, ...]]) -> bool:
     """Whether a name is one of ``roots``, or lies below one."""
-    return any(parts[: len(root)] == root for root in roots)
+    for root in roots:  # noqa: SIM110 - any() takes thrice as long, for each of 7,000 names
+        if parts[: len(root)] == root:
+            return True
+    return False

@@ -100,7 +100,14 @@ class Ctf:
 
     def find(self, name: str) -> Type:
         """As Types.find; of several structs the first with members."""
-        found = islice(self.find_all(name), MOST_ALIKE)
+        return self._chosen(name, self.find_all(name))
+
+    def find_own(self, name: str) -> Type:
+        """As ``find``, without the parent's."""
+        return self._chosen(name, self._named(name))
+
+    def _chosen(self, name: str, alike: Iterator[Type]) -> Type:
+        found = islice(alike, MOST_ALIKE)
         first = next(found, None)
         if first is None:
             raise TypeMissing(f"this kernel's CTF does not know {name}")
@@ -110,13 +117,16 @@ class Ctf:
 
     def find_all(self, name: str) -> Iterator[Type]:
         """Every type of that name (each driver may have a ``struct softc``), own ones first."""
+        yield from self._named(name)
+        if self._parent:
+            yield from self._parent.find_all(name)
+
+    def _named(self, name: str) -> Iterator[Type]:
         tag, _, rest = name.partition(" ")
         known = (TAGS[tag],) if rest and tag in TAGS else PLAIN
         for kind in known:
             for number in self._index.find(kind, rest if kind not in PLAIN else name):
                 yield self._type(number)
-        if self._parent:
-            yield from self._parent.find_all(name)
 
     def variable(self, name: str) -> Type:
         """As Types.variable."""

@@ -6,6 +6,7 @@ import pytest
 from fakes.compiling import ALLOCATION, HOST, PERCPU, VNET, forged
 from forge import cdecl
 
+from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions.program import (
     ABSOLUTE,
     TEXT,
@@ -453,6 +454,21 @@ def test_plain_variables_are_the_hosts() -> None:
         found = some.one("number", vnet="all")
         assert found.labels == ("jail",)
         assert [one.labels for one in found.series] == [(Constant(""),)]
+
+
+def test_network_stacks_that_cannot_be_found() -> None:
+    """That nobody knows the network stacks costs only what belongs to one."""
+    some = kernel()
+    some.put("wide", 0x70000, "vnet")
+
+    def unknown() -> None:
+        raise KvmError("damaged")
+
+    some.vnets = unknown
+    for vnet in ("host", "all"):
+        assert len(some.one("number", vnet=vnet).series) == 1
+        assert "damaged" in some.error("wide", vnet=vnet)
+    assert "damaged" in some.error("number", vnet="web")
 
 
 def test_labels() -> None:

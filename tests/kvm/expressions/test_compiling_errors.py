@@ -15,10 +15,11 @@ TEXTS = """
 enum color { RED, GREEN };
 struct in { int i_value; };
 struct node {
-    int n_id; char n_name[8]; struct node *n_next; struct in n_in; int n_odd:3; int n_open[];
+    int n_id; struct hold *n_in_ptr; char n_name[8]; struct node *n_next; struct in n_in;
+    int n_odd:3; int n_open[];
 };
 struct node node, *pointer; int number, numbers[4]; char name[8]; counter_u64_t counters[2];
-struct pair { uint64_t p_a, p_b; }; struct hold { int h_a; struct { struct node *h_p; } h_in; };
+struct pair { uint64_t p_a, p_b; }; struct hold { struct { struct node *h_p; } h_in; };
 struct hold holder; struct node *pointers[3]; struct hidden *hidden; struct big { uint64_t b[3]; };
 enum color color; double ratio;
 """
@@ -59,12 +60,12 @@ def kernel() -> Forged:
         ("(unsigned long)&number", 2, "an address is no unsigned long"),
         ("(struct node *)number", 2, "addresses come only from symbols and pointers"),
         ("(struct node *)(1 + 1)", 2, "addresses come only from symbols and pointers"),
-        ("(unsigned long)holder", 2, "a pointer is no number"),
         ("(char[24])holder", 2, "a pointer is no number"),
         ("(unsigned long)pointers", 2, "a pointer is no number"),
+        ("*(unsigned long *)pointers[0]->n_in_ptr", 3, "there is a pointer, which is no number"),
         ("(struct node)number", 2, "a number is no struct node"),
         ("*number", 1, "points at nothing"),
-        ("node", 1, "is no number: take a member of it (n_id, n_name, n_next"),
+        ("node", 1, "is no number: take a member of it (n_id, n_in_ptr, n_name, "),
         ("(struct pair)counters", 2, "a struct pair is no number: take a member of it (p_a, p_b)"),
         ("numbers", 1, "an array is no number"),
         ("name", 1, "a text is no number: use it as a label"),

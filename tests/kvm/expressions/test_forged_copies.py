@@ -155,11 +155,14 @@ def test_a_counter_that_is_not_allocated_is_unknown(kernel: Counting) -> None:
     assert each(kernel, "early", "null") == [{}, {}]
 
 
+@pytest.mark.parametrize("old", [False, True])
 @pytest.mark.parametrize("distance", [False, True])
 @pytest.mark.parametrize("machine", MACHINES)
-def test_however_a_kernel_keeps_its_per_cpu_pointers(machine: str, distance: bool) -> None:
-    """As addresses, or as distances from the first CPU's struct pcpu."""
-    kernel = Counting(machine, cpus=(1, 3), distance=distance)
+def test_however_a_kernel_keeps_its_per_cpu_pointers(
+    machine: str, distance: bool, old: bool
+) -> None:
+    """As addresses, or as distances from the first CPU's struct pcpu; which may tell the way."""
+    kernel = Counting(machine, cpus=(1, 3), distance=distance, old=old)
     kernel.declare(TYPES)
     kernel.variable("counter_u64_t packets", kernel.counter([40, 2]))
     cells = kernel.allocation("struct cell", [{"c_in": 3, "c_level": -1}, {"c_in": 4}])
@@ -228,6 +231,14 @@ def test_a_stacks_number_is_the_hosts_unless_told(kernel: Counting) -> None:
         for jail, row in {"": (0, 0, 0), "web": (7, 8, 9), "db": (0, 0, 0)}.items()
         for at, number in enumerate(row)
     }
+
+
+def test_an_old_kernel_has_stacks_too() -> None:
+    """Its jails live as long as somebody uses them."""
+    kernel = Counting("i386", jails=JAILS, old=True)
+    kernel.vnet("u_int packets", {"": 1, "web": 2, "db": 3})
+    kernel.prisons["db"].set(pr_uref=0)
+    assert of(kernel, "all", "packets") == [by("jail", {"": 1, "web": 2})]
 
 
 def test_a_jail_that_is_not_there_is_missing(kernel: Counting) -> None:

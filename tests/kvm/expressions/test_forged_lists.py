@@ -12,6 +12,8 @@ from fakes.counted import ask
 from fakes.nodes import IDS, MACHINES, USED, asked, by_id, kernel_of, listed, nodes
 from forge.counting import LISTS, RB_ENTRIES, Counting
 from forge.world import Thing
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kvm_exporter.kvm.expressions.wanted import List, Metric, Step
 
@@ -363,3 +365,30 @@ def test_the_number_of_elements(machine: str) -> None:
     )
     assert found["nodes"] == {(): 3}
     assert found["subs"] == {(("name", "n2"),): 1, (("name", "n3"),): 2}
+
+
+ROWS = st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 2**32 - 1)), max_size=12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=ROWS, nulls=st.sets(st.integers(0, 14)), kind=st.sampled_from(tuple(LISTS)))
+def test_any_list_is_what_it_holds(rows: list[tuple[int, int]], nulls: set[int], kind: str) -> None:
+    """Chosen, labelled and added up as a table would be; the same in an array of pointers."""
+    kernel = kernel_of("powerpc", kind)
+    things = [kernel.new("struct node", n_id=one, n_used=used) for one, used in rows]
+    head = kernel.variable("struct nodes all_nodes")
+    kernel.link_list(kind, head, things, "n_link")
+    pointers: list[Thing | None] = list(things)
+    for at in sorted(nulls):
+        pointers.insert(at, None)
+    kernel.variable(f"struct node *pointers[{len(pointers) + 1}]", [*pointers, None])
+    expected: dict[object, int] = {}
+    for one, used in rows:
+        if one != 1 and used > 10:
+            key = (("id", str(one)),)
+            expected[key] = expected.get(key, 0) + used
+    for of in ("all_nodes", "pointers[*]"):
+        found = asked(kernel, of, where="n_id != 1 && n_used > 10")
+        assert not found.missing
+        assert found["used"] == expected
+        assert found.collected.elements == len(rows)

@@ -131,7 +131,21 @@ def test_a_series_without_its_label_is_left_out(kernel: Counting) -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", ["d.d_void", "d.d_next", "d", "d.d_numbers", "&d", "&d.d_name", "(u_long)&d"]
+    "expression",
+    [
+        "d.d_void",
+        "d.d_next",
+        "d",
+        "d.d_numbers",
+        "&d",
+        "&d.d_name",
+        "(u_long)&d",
+        "(char[8])d.d_void",
+        "(char[4])(&d.d_void)",
+        "(char *)&d.d_void",
+        "*(char[8] *)&d.d_next",
+        "(u_char[64])d",
+    ],
 )
 def test_no_address_is_a_label(kernel: Counting, expression: str) -> None:
     """Pointers, structs and arrays are no texts."""

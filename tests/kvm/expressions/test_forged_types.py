@@ -96,6 +96,15 @@ def test_a_pointer_is_no_number(kernel: Counting) -> None:
         "o.o_ptr == 4096",
         "(uint64_t)(void *)&o",
         "(u_long[1])o.o_ptr",
+        "*(u_long *)&o.o_ptr",
+        "((u_long *)&o.o_ptr)[0]",
+        "((u_long[2])o.o_ptrs)[1]",
+        "sum(((u_char *)&o.o_ptr)[0:4])",
+        "((uint32_t *)o.o_ptrs)[*]",
+        "((u_long *)&o)[2]",
+        "((u_long *)&o)[1:4]",
+        "((u_char *)&o)[16]",
+        "((u_long *)o.o_next)[2]",
         "o.o_ptrs[*]",
     ]
     found = values(kernel, addresses)

@@ -318,7 +318,7 @@ def test_texts() -> None:
     told = [[labels[0] for labels, _ in one] for one in collected.samples]
     assert told == [["mbuf"], ["mbuf"], ["zzz"], ["z"], [], []]
     assert collected.unreadable == 1
-    assert [one for one in memory.reads if one[0] == texts] == [(texts, 256)]
+    assert [one for one in memory.reads if texts <= one[0] < texts + 256] == [(texts, 64)]
     memory.put(texts, f"{len(long)}s", long)
     assert collect(memory, reads, *series).samples[0] == [(("x" * 256,), 1)]
 
@@ -342,6 +342,50 @@ def test_neighbours_are_one_read() -> None:
     reads = [Read(ABSOLUTE, at, "Q") for at in [*far, *reversed(near)]]
     collect(memory, reads, *map(Value, range(len(reads))))
     assert sorted(memory.reads) == [(near[0], 2048), (far[0], 8), (far[1], 8)]
+
+
+def test_neighbours_behind_pointers_are_one_read() -> None:
+    """Counters of all CPUs, to which pointers lead from anywhere: a read for each CPU's page."""
+    memory = Bare()
+    base, counters = memory.base, memory.base + 16 * PAGE
+    order = [number * 37 % 100 for number in range(100)]
+    memory.pointer(base, *(counters + 8 * at for at in order))
+    for cpu in range(3):
+        memory.put(counters + cpu * PAGE, "100Q", *(1000 * at + cpu for at in range(100)))
+    reads = [Read(ABSOLUTE, base + 8 * at, "Q") for at in range(100)]
+    reads += [Read(at, cpu * PAGE, "Q") for at in range(100) for cpu in range(3)]
+    sums = [
+        Sum(tuple(Value(100 + 3 * at + cpu) for cpu in range(3)), 64, False) for at in range(100)
+    ]
+    series = [Series(0, (Constant(str(at)),), one) for at, one in enumerate(sums)]
+    (samples,) = collect(memory, reads, *series).samples
+    assert samples == [((str(at),), 3000 * order[at] + 3) for at in range(100)]
+    assert memory.reads == [(base, 800), *((counters + cpu * PAGE, 800) for cpu in range(3))]
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("signed", [False, True])
+def test_sums_of_many_that_are_alike(bits: int, signed: bool) -> None:
+    """Whether or not one of them wraps, and whether or not one is unread, each is right."""
+    memory = Bare()
+    numbers = [1, 2**31 - 1, 2**32 - 1, 5]
+    memory.put(memory.base, "4I4I", *numbers, *reversed(numbers))
+    reads = [Read(ABSOLUTE, memory.base + 4 * at, "I") for at in range(8)]
+    reads.append(Read(ABSOLUTE, memory.base + PAGE, "I"))
+    sums = [
+        Sum((Value(at), Value(other)), bits, signed) for at in range(4) for other in range(4, 8)
+    ]
+    more = [*sums, Sum((Value(0), Value(8)), bits, signed)]
+    words = [*numbers, *reversed(numbers)]
+    expected = []
+    for at in range(4):
+        for other in range(4, 8):
+            low = (words[at] + words[other]) % 2**bits
+            expected.append(low - 2**bits if signed and low >= 2 ** (bits - 1) else low)
+    for wanted in (sums, more):
+        series = [Series(0, (Constant(at),), one) for at, one in enumerate(wanted)]
+        (samples,) = collect(memory, reads, *series).samples
+        assert [value for _, value in samples] == expected
 
 
 def test_values_that_lie_on_each_other() -> None:

@@ -281,6 +281,36 @@ def test_the_element_at_hand_is_removed(kind: str) -> None:
     assert (collected.torn, collected.unreadable) == (0, 0)
 
 
+def test_an_element_at_the_edge_of_memory() -> None:
+    """Its list goes on as long as its pointers can be read; what is beyond the edge is unread."""
+    memory = Bare()
+    found = elements(memory, 3)
+    edge = memory.base + 60 * PAGE - NUMBER
+    memory.put(edge + ID, "I", 7)
+    _tailq(memory, memory.base, [found[0], edge, found[1]])
+    collected = listed(memory, chain(memory, "TAILQ")).collect(Budget())
+    assert dict(collected.samples[0]) == {("0",): 0, ("1",): 1000}
+    assert collected.samples[1] == [((), 3)]
+    assert (collected.torn, collected.unreadable) == (0, 1)
+
+
+def test_what_is_missing_elsewhere_is_no_matter() -> None:
+    """A null head has no list, and costs no sum, though other programs' memory was missing."""
+    memory = Bare()
+    found = elements(memory, 2)
+    memory.pointer(memory.base, 0)
+    _slist(memory, memory.base + 64, found)
+    shape = KINDS["SLIST"].shape(8)
+    pointer = (Read(ABSOLUTE, memory.base, "Q"),)
+    walk = Walk(pointer, (Address(0, 8), Address(ABSOLUTE, memory.base + 64)), shape)
+    lost = Program((Read(ABSOLUTE, memory.base + 9 * PAGE, "Q"),), (Series(2, (), Value(0)),))
+    program = ListProgram("l", (walk,), Program(READS, SERIES))
+    compiled = Compiled(lost, (program,), (("id",), (), ()), ())
+    collected = Runner(compiled, memory, memory.abi).collect(Budget())
+    assert collected.unreadable == 1
+    assert collected.samples[1] == [((), 2)]
+
+
 def test_the_longer_way_counts() -> None:
     """Of two walks that both end early, the longer one is told."""
     memory, found, runner = linked("TAILQ", 6)

@@ -119,6 +119,7 @@ for pid in /proc/[0-9]*; do
 done
 copy /proc/self/mounts
 grep -H . /sys/class/net/*/mtu /sys/class/net/*/address /sys/kernel/vmcoreinfo >sysfiles
+grep -rs . /proc/sys >settings
 echo "===TRUTH BEGIN==="
 tar -c . | gzip -1 | base64
 echo "===TRUTH END==="

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from kvm_exporter.kvm.errors import FormatError, KvmError
 from kvm_exporter.kvm.linkersets import PCPU, VNET, LinkerSets, Template, Templates
-from kvm_exporter.kvm.memory import Symbol
+from kvm_exporter.kvm.memory import Symbol, Symbols
 from kvm_exporter.kvm.nm import N_EXT, N_TEXT
 from kvm_exporter.kvm.objects.copies import Kind, Variable, Vnet
 from kvm_exporter.kvm.objects.freebsd import jails
@@ -45,6 +45,7 @@ class FreeBSDCopies:
 
     def __init__(self, target: Target, page_size: int, *, changing: bool = False) -> None:
         self._target = target
+        self._named = _named(target.symbols)
         self._changing = changing
         self._cpus = PerCpu(target, page_size)
         self._sets = LinkerSets(self._address, target.memory, target.abi)
@@ -64,6 +65,10 @@ class FreeBSDCopies:
         """The CPUs that are there."""
         return tuple(self._cpus.addresses)
 
+    def running(self) -> Sequence[int]:
+        """All: FreeBSD knows of no others."""
+        return self.cpus()
+
     def of_cpu(self, address: int, cpu: int) -> int:
         """A CPU's copy of the DPCPU variable whose template is at ``address``.
 
@@ -82,14 +87,16 @@ class FreeBSDCopies:
 
     def vnets(self) -> Sequence[Vnet]:
         """The host's network stack, then those of jails by their number (rule 3)."""
-        return tuple(vnet for vnet, _ in self._stacks())
+        stacks = tuple(self._stacks())
+        self._of_vnets = {vnet.address: template for vnet, template in stacks if template}
+        return tuple(vnet for vnet, _ in stacks)
 
     def of_vnet(self, address: int, vnet: Vnet) -> int:
         """A network stack's copy of the VNET variable whose template is at ``address``.
 
-        KvmError for what is no network stack any more, and for what is no template.
+        ``vnet`` as it was listed last.  KvmError for what is no network stack, and no template.
         """
-        if self._changing or vnet.address not in self._of_vnets:
+        if vnet.address not in self._of_vnets:
             template = self._sets.vnet(vnet.address)
             if template is None:
                 raise FormatError(f"there is no struct vnet at {vnet.address:#x}")
@@ -139,13 +146,6 @@ class FreeBSDCopies:
             self._target.tally.add(what, None)
             return None
 
-    def _named(self, name: str) -> Symbol | None:
-        """The symbol of just that name."""
-        symbols = self._target.symbols
-        if isinstance(symbols, Templates):
-            return symbols.template(name)
-        return symbols.lookup([name])[0]
-
     def _address(self, name: bytes) -> int | None:
         symbol = self._named(name.decode())
         return symbol.value if symbol else None
@@ -160,3 +160,10 @@ class FreeBSDCopies:
                 prefix = next((known for known in prefixes if one.name.startswith(known)), "")
                 names[one.name.removeprefix(prefix)] = None
         return tuple(names)
+
+
+def _named(symbols: Symbols) -> Callable[[str], Symbol | None]:
+    """What finds the symbol of just a name, and no copy by it."""
+    if isinstance(symbols, Templates):
+        return symbols.template
+    return lambda name: symbols.lookup([name])[0]

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from typing import Literal
 
 from kvm_exporter.kvm.abi import Abi
@@ -36,6 +36,9 @@ ROUNDS = 8
 """Collections in which every leaf's successor is looked at once (rule 1)."""
 
 SOURCE = "sysctl"
+
+NAMELESS = Sysctl((), ())
+"""A leaf of which the kernel does not tell how it is read."""
 
 
 class Leaf:
@@ -94,14 +97,14 @@ class LiveSysctls:
         """
         seen: set[Mib] = set()
         others = [tuple(one.split(".")) for one in without]
-        for prefix in prefixes:
-            for leaf in self._leaves(prefix):
+        for tree in filter(None, map(self._tree, prefixes)):
+            for leaf in tree.leaves:
                 wanted = leaf.reader is not None and (texts or not leaf.text)
                 if not wanted or leaf.mib in seen or below(leaf.sysctl.parts, others):
                     continue
                 seen.add(leaf.mib)
                 value, gone = self._value(leaf)
-                self._trees[prefix].stale |= gone
+                tree.stale |= gone
                 if value is not None:
                     yield Setting(leaf.sysctl, value)
 
@@ -121,8 +124,8 @@ class LiveSysctls:
             del self._named[name]
         return None if value is None else Setting(leaf.sysctl, value)
 
-    def _leaves(self, prefix: str) -> Sequence[Leaf]:
-        """The leaves of a tree, walked again where it has changed (rule 1)."""
+    def _tree(self, prefix: str) -> Tree | None:
+        """A tree, walked again where it has changed (rule 1); None where there is none."""
         try:
             tree = self._trees.get(prefix) or Tree(self._walk.root(prefix))
             if tree.stale or self._changed(tree):
@@ -131,20 +134,20 @@ class LiveSysctls:
         except OSError as e:
             self._trees.pop(prefix, None)
             if e.errno == errno.ENOENT:
-                return ()
+                return None
             self._tally.add(SOURCE, e.errno)
             raise refused(e, f"sysctl {prefix}: its tree") from e
         self._trees[prefix] = tree
-        return tree.leaves
+        return tree
 
     def _changed(self, tree: Tree) -> bool:
         """Whether one of the successors looked at in this round is another than it was."""
         tree.round += 1
-        known = [tree.root, *(leaf.mib for leaf in tree.leaves if leaf.mib != tree.root), None]
-        for at in range(tree.round % ROUNDS, len(known) - 1, ROUNDS):
-            mib = known[at]
-            found = self._walk.next(mib) if mib else None
-            if (found if found and inside(found, tree.root) else None) != known[at + 1]:
+        mibs = [tree.root, *(leaf.mib for leaf in tree.leaves if leaf.mib != tree.root)]
+        for at in range(tree.round % ROUNDS, len(mibs), ROUNDS):
+            found = self._walk.next(mibs[at])
+            following = found if found and inside(found, tree.root) else None
+            if following != (mibs[at + 1] if at + 1 < len(mibs) else None):
                 return True
         return False
 
@@ -156,11 +159,11 @@ class LiveSysctls:
             if leaf is None:
                 try:
                     before = self._walk.told(mib, before)
+                    leaf = self._leaf(before)
                 except OSError as e:
                     if e.errno != errno.ENOENT:  # gone again, or without a format
                         self._tally.add(SOURCE, e.errno)
-                    continue
-                leaf = self._leaf(before)
+                    leaf = Leaf(mib, NAMELESS, None)
             yield leaf
 
     def _leaf(self, told: Told) -> Leaf:

@@ -17,7 +17,7 @@ from kvm_exporter.kvm.errors import KvmError, TypeMissing
 from kvm_exporter.kvm.symbols.module import Module
 from kvm_exporter.kvm.tally import Tally
 from kvm_exporter.kvm.types.ctf import Ctf
-from kvm_exporter.kvm.types.model import Enum, Type, Types
+from kvm_exporter.kvm.types.model import Enum, Type
 from kvm_exporter.kvm.types.origin import Origin
 
 MOST_MODULES = 1 << 10
@@ -45,7 +45,7 @@ class ModuleTypes:
 
     def find(self, name: str) -> Type:
         """As Types.find."""
-        return self._first(lambda types: types.find(name))
+        return self._first(lambda types: types.find_own(name))
 
     def variable(self, name: str) -> Type:
         """As Types.variable."""
@@ -64,7 +64,7 @@ class ModuleTypes:
         """As Types.enums."""
         return chain.from_iterable(types.enums() for types in (self._kernel, *self._of_modules()))
 
-    def _first(self, ask: Callable[[Types], Type]) -> Type:
+    def _first(self, ask: Callable[[Ctf], Type]) -> Type:
         try:
             return ask(self._kernel)
         except TypeMissing:

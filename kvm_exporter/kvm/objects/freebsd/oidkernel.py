@@ -33,6 +33,7 @@ class Kernel:
         self.number = number
         self._find_copies = find_copies
         self._records: dict[tuple[str, str], Record] = {}
+        self._offsets: dict[tuple[str, str], int] = {}
 
     @cached_property
     def copies(self) -> Copies:
@@ -50,6 +51,12 @@ class Kernel:
         if found is None:
             found = self._records[struct, member] = self.target.record(struct, (member,))
         return found
+
+    def offset(self, struct: str, member: str) -> int:
+        """Bytes from a struct's start to a member, looked up once."""
+        if (struct, member) not in self._offsets:
+            self._offsets[struct, member] = self.target.offset(struct, member)
+        return self._offsets[struct, member]
 
     def address(self, oid: Oid) -> int:
         """Where arg1 points; where it is a template (CTLFLAG_VNET), to the host's copy."""

@@ -75,7 +75,6 @@ COUNTERS = (
 """Every SYSCTL_VNET_PCPUSTAT of 15.1, and what is alike."""
 
 BY_NAME = {one.sysctl: one.struct for one in COUNTERS} | {
-    "kern.crypto.stats": "cryptostats",
     "vfs.cache.nchstats": "nchstats",
 }
 """Structs that no format tells (rule 1)."""

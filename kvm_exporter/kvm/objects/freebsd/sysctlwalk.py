@@ -24,7 +24,8 @@ NAME, NEXT, FORMAT, DESCRIPTION, LABEL = 1, 2, 4, 5, 6
 """CTL_SYSCTL_* (sys/sys/sysctl.h)."""
 
 KERN: Mib = (1,)
-"""CTL_KERN, where the tree begins: before it is but CTL_SYSCTL."""
+EVERYTHING: Mib = ()
+"""CTL_KERN, with which the whole tree begins: before it is but CTL_SYSCTL."""
 
 BUFFER = 1024
 """Bytes of an answer: BUFSIZ, as sysctl(8) has it."""
@@ -53,12 +54,12 @@ class Walk:
         self._kind = struct.Struct(f"{order}I")
 
     def root(self, name: str) -> Mib:
-        """Where a tree begins, "" for all there is; ENOENT where there is none."""
-        return self._sysctl.mib(name) if name else KERN
+        """Where a tree begins, EVERYTHING for ""; ENOENT where there is none."""
+        return self._sysctl.mib(name) if name else EVERYTHING
 
     def leaves(self, root: Mib) -> Iterator[Mib]:
-        """The leaves below ``root``, or itself, if it is a leaf; CTL_KERN's are all."""
-        if root != KERN and self.format(root)[0] & TYPE_MASK != NODE:
+        """The leaves below ``root``, or itself, if it is a leaf."""
+        if root and self.format(root)[0] & TYPE_MASK != NODE:
             yield root
         at = self.next(root)
         for _ in range(MOST):
@@ -70,7 +71,7 @@ class Walk:
     def next(self, mib: Mib) -> Mib | None:
         """The leaf behind ``mib``, None for the last one's."""
         try:
-            raw = self._ask(NEXT, mib)
+            raw = self._ask(NEXT, mib or KERN)
         except OSError as e:
             if e.errno == errno.ENOENT:
                 return None
@@ -110,7 +111,7 @@ class Walk:
 
 def inside(mib: Mib, root: Mib) -> bool:
     """Whether a leaf belongs to a tree."""
-    return root == KERN or mib[: len(root)] == root
+    return mib[: len(root)] == root
 
 
 def shared_labels(mib: Mib, before: Told) -> Iterator[str]:

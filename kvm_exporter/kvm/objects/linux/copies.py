@@ -106,6 +106,10 @@ class LinuxCopies:
         """The CPUs that there could be; ascending."""
         return self._percpu.possible
 
+    def running(self) -> Sequence[int]:
+        """Those that are online now."""
+        return self._percpu.running
+
     def of_cpu(self, address: int, cpu: int) -> int:
         """per_cpu(): a CPU's copy of a ``percpu`` variable."""
         return self._percpu.address(address, cpu)
@@ -137,5 +141,6 @@ class LinuxCopies:
         return "its kallsyms have functions only (no CONFIG_KALLSYMS_ALL); its vmlinux tells more"
 
     def generation(self) -> Hashable:
-        """The modules that are loaded."""
-        return self._loaded()
+        """The modules that are loaded, and the CPUs that run; of a dump always the same."""
+        loaded = self._loaded()
+        return loaded if loaded is None else (loaded, self._percpu.running)

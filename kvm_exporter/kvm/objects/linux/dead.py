@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
-from typing import NoReturn
 
 from kvm_exporter.kvm.arch import Arch
-from kvm_exporter.kvm.errors import KvmError, Unsupported
+from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.objects import model
 from kvm_exporter.kvm.objects.copies import Copies
 from kvm_exporter.kvm.objects.linux import (
@@ -27,6 +26,7 @@ from kvm_exporter.kvm.objects.linux import (
     uname,
 )
 from kvm_exporter.kvm.objects.linux.copies import LinuxCopies
+from kvm_exporter.kvm.objects.linux.deadsysctls import DeadSysctls
 from kvm_exporter.kvm.objects.linux.dentries import Paths
 from kvm_exporter.kvm.objects.linux.percpu import PerCpu
 from kvm_exporter.kvm.objects.linux.told import Told
@@ -145,9 +145,9 @@ class LinuxDead:
         """As LinuxCopies."""
         return LinuxCopies(target)
 
-    def sysctls(self, find_target: Callable[[], Target]) -> NoReturn:  # noqa: ARG002
-        """Unsupported: /proc/sys is made by each setting's own code."""
-        raise Unsupported("sysctls: those of a dead Linux are not read; its variables are")
+    def sysctls(self, find_target: Callable[[], Target]) -> DeadSysctls:
+        """As DeadSysctls."""
+        return DeadSysctls(find_target())
 
     @cached_property
     def _boot(self) -> float | None:

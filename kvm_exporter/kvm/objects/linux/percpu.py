@@ -31,6 +31,7 @@ class PerCpu:
 
     def __init__(self, target: Target) -> None:
         self._target = target
+        self._places: dict[str, int | None] = {}
 
     @cached_property
     def possible(self) -> Sequence[int]:
@@ -40,8 +41,13 @@ class PerCpu:
     @cached_property
     def online(self) -> Sequence[int]:
         """The CPUs that run, or did when the kernel died; ascending."""
+        return self.running
+
+    @property
+    def running(self) -> Sequence[int]:
+        """The same as of now."""
         active: set[int] | None = None
-        if variables.has(self._target, ACTIVE):
+        if self._place(ACTIVE) is not None:
             active = variables.known(self._target, ACTIVE, lambda: self._mask(ACTIVE))
         return _some(self._mask("__cpu_online_mask") | (active or set()))
 
@@ -72,17 +78,24 @@ class PerCpu:
         return {cpu: offsets[cpu] for cpu in self.possible}
 
     def _mask(self, name: str) -> set[int]:
-        target = self._target
-        if not variables.has(target, name):
+        target, place = self._target, self._place(name)
+        if place is None:
             if variables.has(target, OFFSETS):
                 raise FormatError(f"the kernel has several CPUs, and no symbol {name}")
             return {0}
         width = target.abi.pointer_size
         words = -(-self._limit // (8 * width))
-        raw = target.read(target.address(name), words * width)
+        raw = target.read(place, words * width)
         values = struct.unpack(f"{target.abi.order}{words}{target.abi.pointer}", raw)
         bits = sum(word << at * 8 * width for at, word in enumerate(values))
         return {cpu for cpu in range(self._limit) if bits >> cpu & 1}
+
+    def _place(self, name: str) -> int | None:
+        """Where a mask lies; None where the kernel has none.  Looked for once."""
+        if name not in self._places:
+            (found,) = self._target.symbols.lookup([name])
+            self._places[name] = found and found.value
+        return self._places[name]
 
     @cached_property
     def _limit(self) -> int:
@@ -102,4 +115,4 @@ class PerCpu:
 def _some(cpus: set[int]) -> Sequence[int]:
     if not cpus:
         raise FormatError("this kernel has no CPU; its memory is damaged")
-    return sorted(cpus)
+    return tuple(sorted(cpus))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 import struct
 
 import pytest
@@ -27,7 +28,7 @@ from forge.sysctl_tree import (
     SysctlTree,
 )
 
-from kvm_exporter.kvm.errors import AccessDenied, TypeMissing
+from kvm_exporter.kvm.errors import AccessDenied, KvmError, TypeMissing
 from kvm_exporter.kvm.objects.freebsd.livesysctls import ROUNDS, LiveSysctls
 from kvm_exporter.kvm.tally import Tally
 from kvm_exporter.kvm.types.model import (
@@ -318,7 +319,8 @@ def test_a_leaf_without_a_format_is_none(kernel):
 
 
 def filled(kernel):
-    """A tree of nine numbers in two subtrees."""
+    """A tree of ten numbers in three subtrees."""
+    kernel.tree.add("kern.j", INT, "I", bytes(4))
     for name in ("vm.a", "vm.stats.b", "vm.stats.c", "vm.statsx", "vm.stats.vm.d", "vm.stats.vm.e"):
         kernel.tree.add(name, INT, "I", bytes(4))
     for name in ("hw.f", "hw.g.h", "hw.g.i"):
@@ -331,10 +333,11 @@ def filled(kernel):
         (("vm.stats",), (), "vm.stats.b vm.stats.c vm.stats.vm.d vm.stats.vm.e"),
         (("vm.stats",), ("vm.stats.vm",), "vm.stats.b vm.stats.c"),
         (("vm.stats", "vm.stats.vm"), (), "vm.stats.b vm.stats.c vm.stats.vm.d vm.stats.vm.e"),
+        (("kern",), (), "kern.j"),
         (("hw.g.h",), (), "hw.g.h"),
         (("hw.g", "vm.a"), ("hw.g.h",), "hw.g.i vm.a"),
         (("no.such", "hw.f"), (), "hw.f"),
-        (("",), ("vm",), "hw.f hw.g.h hw.g.i"),
+        (("",), ("vm",), "kern.j hw.f hw.g.h hw.g.i"),
     ],
 )
 def test_trees_are_chosen_by_name(kernel, prefixes, without, names):
@@ -348,20 +351,23 @@ def test_the_whole_tree_is_in_the_kernels_order(kernel):
     filled(kernel)
     names = list(kernel.values())
     assert names == sorted(names, key=kernel.tree.mib)
-    assert len(names) == 9
+    assert len(names) == 10
 
 
-def test_names_and_labels_are_asked_for_once(kernel):
-    """The second collection asks for values, and of an eighth of the leaves for the next."""
+@pytest.mark.parametrize("prefix", ["", "dev"])
+def test_names_and_labels_are_asked_for_once(kernel, prefix):
+    """Then values are asked for, and of an eighth of the leaves the next, as long as all stays."""
     for number in range(64):
         kernel.tree.add(f"dev.x.{number}.n", INT, "I", bytes(4))
-    kernel.values()
-    kernel.tree.asked.clear()
-    assert len(kernel.values()) == 64
-    assert sum(mib[0] != 0 for mib in kernel.tree.asked) == 64
-    about = [mib for mib in kernel.tree.asked if mib[0] == 0]
-    assert {mib[1] for mib in about} == {2}
-    assert len(about) <= 64 // ROUNDS + 1
+    kernel.tree.add("dev.x.3.odd", INT, None, bytes(4))
+    kernel.values(prefix)
+    for _ in range(3 * ROUNDS):
+        kernel.tree.asked.clear()
+        assert len(kernel.values(prefix)) == 64
+        assert sum(mib[0] != 0 for mib in kernel.tree.asked) == 64
+        about = [mib for mib in kernel.tree.asked if mib[0] == 0]
+        assert {mib[1] for mib in about} == {2}
+        assert len(about) <= 64 // ROUNDS + 1
 
 
 def test_a_new_leaf_is_found(kernel):
@@ -406,7 +412,7 @@ def test_a_refused_value_costs_itself(kernel, number):
     filled(kernel)
     kernel.tree.add("vm.refused", INT, "I", number)
     assert "vm.refused" not in kernel.values()
-    assert len(kernel.values()) == 9
+    assert len(kernel.values()) == 10
     assert kernel.tally.counts() == {("sysctl", errno.errorcode[number]): 2}
 
 
@@ -445,3 +451,26 @@ def test_one_is_found_by_its_name(kernel):
     assert kernel.sysctls.one("kern.maxproc") is None
     kernel.tree.add("kern.maxproc", INT, "I", struct.pack("<i", 13))
     assert kernel.sysctls.one("kern.maxproc").value == 13
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_answers_give_values_or_nothing(kernel, seed):
+    """Whatever bytes or errors a kernel answers: no other error, and an end."""
+    filled(kernel)
+    chance = random.Random(seed)
+    answer = kernel.tree.by_mib
+
+    def odd(mib, size=None, *, keep_partial=False):
+        if chance.random() < 0.7:
+            return answer(mib, size, keep_partial=keep_partial)
+        if chance.random() < 0.3:
+            raise OSError(chance.choice((errno.EPERM, errno.ENOENT, errno.ENOMEM)), "no")
+        return chance.randbytes(chance.choice((0, 1, 3, 4, 8, 40, 96)))
+
+    kernel.tree.by_mib = odd
+    for _ in range(20):
+        try:
+            found = list(kernel.sysctls.read(("", "vm"), texts=True))
+        except KvmError:
+            continue
+        assert all(isinstance(one.value, int | float | str | tuple | dict) for one in found)

@@ -10,10 +10,13 @@ from fakes.world import WorldSymbols, target
 from forge import cdecl, linux_modules, linux_system_world
 from forge.linux_paths import ring
 from forge.linux_system import MODERN
-from forge.linux_system_world import POSSIBLE, QUEUES
+from forge.linux_system_world import ONLINE, POSSIBLE, QUEUES
 from forge.world import FUNC, World
 
 from kvm_exporter.kvm.errors import KvmError, TypeMissing
+from kvm_exporter.kvm.expressions.budgets import Budget
+from kvm_exporter.kvm.expressions.plan import Plan
+from kvm_exporter.kvm.expressions.wanted import Metric, Module
 from kvm_exporter.kvm.memory import Symbol
 from kvm_exporter.kvm.objects.copies import Variable
 from kvm_exporter.kvm.objects.linux.copies import LinuxCopies
@@ -110,6 +113,32 @@ def test_copies() -> None:
         copies.of_cpu(queues.address, 2)
 
 
+def test_cpus_that_run() -> None:
+    """Those that are online now; who watches modules is told of CPUs, too."""
+    world, _ = kernel()
+    copies = LinuxCopies(target(world), lambda: 0)
+    assert tuple(copies.running()) == ONLINE
+    before = copies.generation()
+    (mask,) = (one for one in world.symbols if one.name == "__cpu_online_mask")
+    world.write(mask.address, world.number(0b11, 8))
+    assert tuple(copies.running()) == (0, 1, 34)
+    assert copies.generation() != before
+
+
+def test_series_of_cpus_that_run() -> None:
+    """A series each is told of the CPUs that run; the sum is over all that there could be."""
+    world, _ = kernel()
+    known = target(world)
+    symbol = ("runqueues.nr_switches",)
+    module = Module(
+        [Metric("each", symbol, cpu="each"), Metric("sum", symbol)], [], {"runqueues": "struct rq"}
+    )
+    plan = Plan(known, LinuxCopies(known), module)
+    each, total = plan.collect(Budget(1 << 20, 1000, lambda: False)).samples
+    assert dict(each) == {(str(cpu),): QUEUES[cpu][1] for cpu in ONLINE}
+    assert dict(total) == {(): sum(QUEUES[cpu][1] for cpu in POSSIBLE)}
+
+
 def test_no_network_stacks() -> None:
     """Linux's are structs, not copies of variables."""
     world, _ = kernel()
@@ -174,8 +203,8 @@ def test_modules_that_come_are_seen() -> None:
     ring(head.address, [thing], "list")
     world.symbol("late_variable", area + 8)
     assert kind(copies.variable("own")) == "plain"
-    state[0] = 1
-    assert copies.generation() == 1
+    before, state[0] = copies.generation(), 1
+    assert copies.generation() != before
     assert kind(copies.variable("own")) == "percpu"
     again = LinuxCopies(listed(world), count().__next__)
     assert again.names_like("late_variabel") == ("late_variable",)
