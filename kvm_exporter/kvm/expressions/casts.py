@@ -50,8 +50,10 @@ def _reference(kernel: Kernel, operand: Reference, type_: Type) -> Reference:
     pointer = resolve(type_)
     if not isinstance(pointer, Pointer):
         raise KvmError(f"an address is no {spell(type_)}")
-    target = kinds.target(pointer)
-    return Reference(taken(kernel, operand.to, target.type))
+    target = kinds.target(pointer).type
+    if operand.to.type and shows_address(operand.to.type, target, all_of_it=True):
+        raise KvmError("there is a pointer, which is no number")
+    return Reference(taken(kernel, operand.to, target))
 
 
 def _place(kernel: Kernel, reads: Reads, place: Place, type_: Type) -> Operand:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from kvm_exporter.kvm.abi import NATIVE
 from kvm_exporter.kvm.errors import AccessDenied, Fault, KvmError, Unsupported
-from kvm_exporter.kvm.linkersets import PCPU, VNET, LinkerSets, Template, lookup, spelled
+from kvm_exporter.kvm.linkersets import PCPU, VNET, LinkerSets, Template, encoded, lookup, spelled
 from kvm_exporter.kvm.memory import Memory, Symbol
 from kvm_exporter.kvm.tally import Tally
 
@@ -109,7 +109,9 @@ class KldSymbols:
 
     def template(self, name: str) -> Symbol | None:
         """As linkersets.py's Templates."""
-        return self._named(f"_{name}", b"", None)
+        exact = encoded(name)
+        found = None if exact is None else self._find(exact)
+        return Symbol(name, found.value, TYPE, found.size) if found else None
 
     def __iter__(self) -> Iterator[Symbol]:
         """Every symbol of the kernel file, its modules' left out.  Errors: those of opening it."""

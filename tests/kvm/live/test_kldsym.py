@@ -228,3 +228,13 @@ def test_the_real_kernels_names_resolve_as_libkvm_did() -> None:
         assert {
             name: symbol.value if symbol else 0 for name, symbol in zip(answers, found, strict=True)
         } == answers
+
+
+def test_a_template_is_found_by_its_own_name_only() -> None:
+    """Where the kernel has it; no copy is, and no other spelling, with or without memory."""
+    symbols = KldSymbols(find, NoMemory(), Tally())
+    names = ("vnet_entry_both", "allproc", "both", "_allproc", "tdq", "")
+    found = {name: symbols.template(name) for name in names}
+    assert {name: (one.name, one.value) for name, one in found.items() if one} == {
+        name: (name, KERNEL[name.encode()]) for name in ("vnet_entry_both", "allproc")
+    }

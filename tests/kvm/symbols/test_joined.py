@@ -277,3 +277,18 @@ def test_iteration_and_patterns_cover_kernel_and_modules() -> None:
         ("a_list", MODULE + 0x100),
         ("allproc", MODULE + 0x200),
     ]
+
+
+@pytest.mark.parametrize("machine", ABIS)
+def test_a_template_is_found_by_its_own_name_only(machine: str) -> None:
+    """Where it is linked, of the kernel or of a module; no copy is, and no other spelling."""
+    symbols = Dead(machine).symbols
+    found = {
+        name: symbols.template(name)
+        for name in ("pcpu_entry_tdq", "vnet_entry_gif", "allproc", "tdq", "_allproc", "gif", "")
+    }
+    assert {name: one.value for name, one in found.items() if one} == {
+        "pcpu_entry_tdq": PCPU + 0x100,
+        "vnet_entry_gif": MODULE + 0x5510,
+        "allproc": 0x80203000,
+    }

@@ -12,6 +12,9 @@ from kvm_exporter.kvm.objects.freebsd.oidtree import Oid
 from kvm_exporter.kvm.objects.freebsd.percpu import PerCpu
 from kvm_exporter.kvm.objects.freebsd.sysctlkinds import CODES, LONGS, OF_VNET, TYPE_MASK
 from kvm_exporter.kvm.target import Record, Target
+from kvm_exporter.kvm.types.flatten import composite
+from kvm_exporter.kvm.types.flatten import member as member_of
+from kvm_exporter.kvm.types.model import Pointer, resolve
 
 
 class Kernel:
@@ -34,6 +37,7 @@ class Kernel:
         self._find_copies = find_copies
         self._records: dict[tuple[str, str], Record] = {}
         self._offsets: dict[tuple[str, str], int] = {}
+        self._pointers: dict[tuple[str, str], bool] = {}
 
     @cached_property
     def copies(self) -> Copies:
@@ -44,6 +48,19 @@ class Kernel:
         """A member of the struct at an address."""
         (value,) = self.record(struct, member).at(address)
         return int(value)
+
+    def counted(self, struct: str, member: str, address: int) -> int:
+        """What such a member has counted: a counter(9) since 12, a number of its own before; 0 for
+        a counter that is not allocated yet.
+        """
+        value = self.member(struct, member, address)
+        if (struct, member) not in self._pointers:
+            place = member_of(composite(self.target.types, struct), member)
+            pointer = place is not None and isinstance(resolve(place.type), Pointer)
+            self._pointers[struct, member] = pointer
+        if not self._pointers[struct, member]:
+            return value
+        return self.cpus.counter(value) if self.cpus.allocated(value) else 0
 
     def record(self, struct: str, member: str) -> Record:
         """A reader of a struct's member, made once."""

@@ -116,6 +116,7 @@ def boot_time(kernel: Kernel, _oid: Oid) -> bytes:
 
 OWN: Mapping[str, Answer] = {
     "sysctl_handle_vmstat_proc": named,
+    "vcnt": named,  # until 11
     "sysctl_vm_pdpages": named,
     "sysctl_hw_physmem": named,
     "sysctl_kern_boottime": boot_time,
@@ -143,6 +144,7 @@ SHOWN = {
     "sysctl_kern_pid_max": "pid_max",
     "sysctl_kern_randompid": "randompid",
     "sysctl_kern_smp_active": "smp_started",
+    "sysctl_kmem_map_size": "uma_kmem_total",
     "sysctl_machdep_i8254_freq": "i8254_freq",
     "sysctl_maxphys": "maxphys",
     "sysctl_maxvnodes": "desiredvnodes",

@@ -41,8 +41,7 @@ def zone_current(kernel: Kernel, oid: Oid) -> bytes:
 
 def _counted(kernel: Kernel, zone: int, member: str) -> int:
     """What a zone's counter has, and what each CPU's cache has counted since."""
-    counter = kernel.member(ZONE, f"uz_{member}", zone)
-    total = kernel.cpus.counter(counter) if kernel.cpus.allocated(counter) else 0
+    total = kernel.counted(ZONE, f"uz_{member}", zone)
     cache = kernel.record(CACHE, f"uc_{member}")
     first = zone + kernel.offset(ZONE, "uz_cpu")
     for cpu in kernel.cpus.addresses:

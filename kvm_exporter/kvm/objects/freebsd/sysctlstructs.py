@@ -29,7 +29,7 @@ from kvm_exporter.kvm.objects.freebsd.sysctlkinds import (
     text,
 )
 from kvm_exporter.kvm.objects.sysctls import Sysctl, Value
-from kvm_exporter.kvm.types.flatten import LARGEST, type_code
+from kvm_exporter.kvm.types.flatten import type_code
 from kvm_exporter.kvm.types.model import (
     Array,
     Composite,
@@ -91,10 +91,11 @@ LISTS = frozenset(
 )
 """Formats of lists, however short they may be today, and of what wants an argument (rule 2)."""
 
-SPARE = re.compile(r"_*(\w+_)?(pad|spare|filler|reserved)\d*$")
+SPARE = re.compile(r"(.*_)?(pad|spare|filler|reserved)\d*")
+LARGEST = 1 << 20
 MOST_MEMBERS = 4096
 DEEPEST = 8
-"""Members of a struct, and structs in structs: more than any sysctl's has."""
+"""Bytes and members of a struct, and structs in structs: more than any sysctl's has."""
 
 INTEGERS = frozenset("bBhHiIqQ")
 NUMBERS = INTEGERS | set("fd")

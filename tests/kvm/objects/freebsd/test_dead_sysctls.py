@@ -325,6 +325,16 @@ def test_zones_count_in_counters_and_caches(dead):
     }
 
 
+def test_zones_of_older_kernels_have_numbers(dead):
+    """Until 11 a zone counted in a long, not in a counter."""
+    dead.kernel.declare(
+        ZONES.replace("counter_u64_t uz_allocs, uz_frees;", "u_long uz_allocs, uz_frees;")
+    )
+    one = zone(dead, 100, 50)
+    dead.oids.leaf("vm.allocs", U64, "sysctl_handle_uma_zone_allocs", one, "QU")
+    assert dead.values() == {"vm.allocs": 133}
+
+
 def test_cpu_ticks(dead):
     """All CPUs' together, and each number's with zeros for those that are not there."""
     for cpu, thing in dead.kernel.pcpu.items():
