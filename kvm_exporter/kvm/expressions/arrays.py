@@ -13,6 +13,10 @@ from kvm_exporter.kvm.expressions.reading import Reading
 from kvm_exporter.kvm.expressions.walking import Elements
 
 
+MOST_HEADS = 1 << 20
+"""Of hash tables, all together that one list is made of."""
+
+
 class Arrays:
     """A Walker of arrays; nothing of the elements is read on the way."""
 
@@ -49,7 +53,7 @@ class Arrays:
             if address is None:
                 ledger.lost()
                 whole = False
-            elif address and not ledger.element():
+            elif address and not self._allows(len(found.addresses) + len(addresses), ledger):
                 whole = False
                 break
             elif address:
@@ -57,6 +61,15 @@ class Arrays:
                 positions.append(number)
         found.add(row, addresses, positions)
         return whole
+
+    def _allows(self, many: int, ledger: Ledger) -> bool:
+        """Whether there may be one more than so many."""
+        if not self._shape.heads:
+            return ledger.element()
+        if many >= MOST_HEADS:
+            ledger.full()
+            return False
+        return not ledger.halted
 
     def _strided(self, head: int, _: Ledger) -> Iterator[tuple[int, int | None]]:
         size, mask = self._shape.size, self._reading.mask

@@ -34,10 +34,10 @@ class Chains:
         firsts = self._firsts.read(heads, ledger)
         walk = _Walk(self._shape, self._nodes, ledger)
         for row, (head, first) in enumerate(zip(heads, firsts, strict=True)):
-            if first and head and not walk.ends(first, head):
-                self._add(found, row, walk.best(head, first), ledger)
-            elif head and first is None:
+            if head and first is None:
                 found.whole = False
+            elif head and not walk.ends(first, head):
+                self._add(found, row, walk.best(head, first), ledger)
         return found
 
     def _add(self, found: Elements, row: int, way: _Way, ledger: Ledger) -> None:
@@ -70,6 +70,7 @@ class _Walk:
         self._shape = shape
         self._circular = shape.circular
         self._odd = int(shape.marked)
+        self._pointer = ~int(shape.locked)
         self._links = nodes.links
         self._read = nodes.reader(ledger)
         self._reading = nodes.reading
@@ -77,7 +78,8 @@ class _Walk:
 
     def ends(self, pointer: int, head: int) -> bool:
         """Whether a pointer is a list's last."""
-        return pointer == (head if self._circular else 0) or bool(pointer & self._odd)
+        at = pointer & self._pointer
+        return at in (0, head if self._circular else 0) or bool(at & self._odd)
 
     def best(self, head: int, first: int) -> _Way:
         """The way along a list, or the longer one of two if its rest is lost (rule 4)."""
@@ -90,6 +92,12 @@ class _Walk:
             return way
         return max(way, self._follow(head, again), key=lambda one: (one.whole, len(one.nodes)))
 
+    def _again(self, link: int) -> int | None:
+        """The pointer that lies there now."""
+        pointer = self._reading.pointer(link, self._ledger)
+        # only a head's has a lock's bit; nodes are aligned, so that no other's has one
+        return pointer and pointer & self._pointer
+
     def _follow(self, head: int, first: int) -> _Way:
         mask, end, odd = self._reading.mask, head if self._circular else 0, self._odd
         following, back, back_to = self._shape.next, self._shape.back, self._shape.back_to
@@ -98,12 +106,13 @@ class _Walk:
         way, seen = _Way(), set[int]()
         # where the pointer lies that led to the node, and to where the node points back
         link = behind = head + self._shape.first & mask
-        at: int | None = first
+        at: int | None = first & self._pointer
         retried = False
         while at is not None and at != end and not at & odd:
             if at in seen or len(seen) >= room:
-                way.torn = at in seen
-                way.full = not way.torn
+                way.full = at not in seen
+                way.whole = not way.full and self._shape.ring and at == way.nodes[0]
+                way.torn = not (way.full or way.whole)
                 break
             node = read(at)
             if node is not None and (back is None or node[to_back] == behind):
@@ -116,7 +125,7 @@ class _Walk:
                 way.torn, way.lost = node is not None, node is None
                 break
             else:
-                at, retried = self._reading.pointer(link, self._ledger), True
+                at, retried = self._again(link), True
         else:
             way.whole, way.lost = at is not None, at is None
         self._ledger.elements += len(seen)

@@ -5,7 +5,7 @@
 2. FreeBSD's tree(3): the same with a left and a right element.  A RB tree's are in an array of
    links, parent, left, right (RB_ENTRY of sys/sys/tree.h); in older kernels each has its own name.
 3. Linux's lists join nodes in the elements, not the elements (include/linux/list.h, list_nulls.h,
-   llist.h, rbtree.h).
+   llist.h, list_bl.h, rbtree.h).
 """
 
 from __future__ import annotations
@@ -58,12 +58,14 @@ class Ring(NamedTuple):
     back: str = ""
     circular: bool = False
     marked: bool = False
+    locked: bool = False
 
 
 RINGS = (
     Ring("list_head", "next", "list_head", "next", "prev", circular=True),
     Ring("hlist_head", "first", "hlist_node", "next", "pprev"),
     Ring("hlist_nulls_head", "first", "hlist_nulls_node", "next", "pprev", marked=True),
+    Ring("hlist_bl_head", "first", "hlist_bl_node", "next", "pprev", locked=True),
     Ring("llist_head", "first", "llist_node", "next"),
 )
 

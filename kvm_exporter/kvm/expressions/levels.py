@@ -69,8 +69,9 @@ class Level:
         self._where = where
         self._needed = self._table.with_bases(slots)
 
-    def frame(self, around: Frame, ledger: Ledger) -> tuple[Frame, bool]:
-        """The frame of all elements of the lists in this one, and whether these are all."""
+    def frame(self, around: Frame, ledger: Ledger) -> tuple[Frame, bool, bool]:
+        """The frame of all elements of the lists in this one, whether these are all, and whether
+        there is a list at all."""
         heads = [head for one in self._heads for head in one.column(around, gaps=ledger.gaps)]
         found = self._walker.walk(heads, ledger)
         # of a null pointer there is no list; of one that was not read, there may be
@@ -86,7 +87,7 @@ class Level:
             whole = whole and not (None in chosen and ledger.missed)
             frame.keep(chosen)
         frame.fill(rest, ledger)
-        return frame, whole and not ledger.stopped
+        return frame, whole and not ledger.stopped, any(heads) or not heads
 
     @cached_property
     def _rounds(self) -> tuple[Sequence[Round], Sequence[Round]]:

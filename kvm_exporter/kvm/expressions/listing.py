@@ -3,13 +3,15 @@
 1. A step's expression is a head, or a pointer to one, or with ``via`` a pointer to the first
    element; or it is an array, or a part of one.
 2. An array's elements are the list's, or what they point at.  Where these are heads themselves, as
-   in a hash table, there are two walks, and the elements between go by no name.
+   in a hash table, or with ``via`` pointers to first elements, there are two walks, and the elements
+   between go by no name.
+3. ``element`` is another type for what is behind pointers.  What lies in an array is of its type.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions import indexing, kinds, places, shapes
@@ -18,6 +20,7 @@ from kvm_exporter.kvm.expressions.evaluating import Evaluation
 from kvm_exporter.kvm.expressions.kernel import Kernel
 from kvm_exporter.kvm.expressions.operands import Operand, Place
 from kvm_exporter.kvm.expressions.parsing import parse
+from kvm_exporter.kvm.expressions.phrases import indefinite
 from kvm_exporter.kvm.expressions.program import ELEMENT, Address, Strided, Walk
 from kvm_exporter.kvm.expressions.reads import Reads
 from kvm_exporter.kvm.expressions.spreads import JAIL, Spread
@@ -94,18 +97,34 @@ class _Stepping:
         chosen = None if numbers is None else tuple(numbers)
         shape = Strided(count, self._kernel.size(stored), pointers, chosen)
         starts = places.pointed(self._kernel, self._reads, of)
-        if shapes.is_head(self._kernel, element):
-            return self._buckets(self._with(starts, shape, None), element)
-        return self._with(starts, shape, self._wanted(element))
+        buckets = self._buckets(element, pointers=pointers)
+        if buckets is None:
+            wanted = self._wanted(element) if pointers else self._stored(element)
+            return self._with(starts, shape, wanted)
+        # a pointer to a head leads to the list, one to a first element is the list's head
+        behind = pointers and shapes.is_head(self._kernel, element)
+        table = self._with(starts, replace(shape, pointers=behind, heads=True), None)
+        inside = Walk((), (Address(ELEMENT, 0),), buckets.shape)
+        return Listed((*table.walks, inside), table.frame.inside(buckets.element), table.jails)
 
-    def _buckets(self, array: Listed, head: Type) -> Listed:
-        """Each element of the array is a list: the elements are theirs."""
-        found = shapes.shaped(self._kernel, head, self._step)
-        inside = Walk((), (Address(ELEMENT, 0),), found.shape)
-        return Listed((*array.walks, inside), array.frame.inside(found.element), array.jails)
+    def _buckets(self, element: Type, *, pointers: bool) -> shapes.Shaped | None:
+        """The list that each element of an array is, or that each of its pointers leads to; None
+        where they are no lists."""
+        if shapes.is_head(self._kernel, element) or (self._step.via and not pointers):
+            return shapes.shaped(self._kernel, element, self._step)
+        if self._step.via:
+            return shapes.plain(self._kernel, self._wanted(element), self._step)
+        return None
 
     def _wanted(self, element: Type) -> Type:
         return self._kernel.type(self._step.element) if self._step.element else element
+
+    def _stored(self, element: Type) -> Type:
+        """Rule 3."""
+        wanted = self._wanted(element)
+        if spell(resolve(wanted)) != spell(resolve(element)):
+            raise KvmError(f"{indefinite(spell(element))} is no {spell(wanted)}")
+        return wanted
 
     def _lists(self, of: Spread[Operand]) -> Listed:
         """What begins with a head, or with a pointer to the first element."""
@@ -117,7 +136,8 @@ class _Stepping:
             heads = places.pointed(self._kernel, self._reads, of)
             return self._with(heads, *shapes.shaped(self._kernel, target, self._step))
         if not self._step.via:
-            raise KvmError(f"a {spell(type_)} is no list without via, its pointer to the next")
+            what = indefinite(spell(type_))
+            raise KvmError(f"{what} is no list without via, its pointer to the next")
         element = self._wanted(target)
         return self._with(of, *shapes.plain(self._kernel, element, self._step))
 

@@ -8,6 +8,7 @@ from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions import kinds
 from kvm_exporter.kvm.expressions.kernel import Kernel
 from kvm_exporter.kvm.expressions.operands import Number, Operand, Place, Reference
+from kvm_exporter.kvm.expressions.phrases import indefinite
 from kvm_exporter.kvm.expressions.program import Read
 from kvm_exporter.kvm.expressions.reads import Reads
 from kvm_exporter.kvm.expressions.spreads import CPU, Spread, mapped, widened
@@ -26,7 +27,7 @@ def described(operand: Operand) -> str:
             return "an address"
         case Place(type=None):
             return "of a type that is not known (declare it in types: or cast it)"
-    return f"a {spell(operand.type)}" if operand.type else ""
+    return indefinite(spell(operand.type)) if operand.type else ""
 
 
 def place(operand: Operand) -> Place:

@@ -147,7 +147,9 @@ class Chain:
     ``first`` in the head: the pointer to the first node.  In a node: ``next``, the pointer to the
     next; ``back``, a pointer that leads to ``back_to`` in the node before (or to ``first`` in the
     head), None where there is none.  A node lies at ``node`` in its element.  A ``circular`` list
-    ends at its head; others at a null pointer, or with ``marked`` at an odd one (hlist_nulls).
+    ends at its head; others at a null pointer, or with ``marked`` at an odd one (hlist_nulls), or a
+    ``ring`` where it comes back to its first node.  ``locked``: the lowest bit of the head's pointer
+    is none of it (hlist_bl).
     """
 
     first: int
@@ -157,6 +159,8 @@ class Chain:
     back_to: int = 0
     circular: bool = False
     marked: bool = False
+    ring: bool = False
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +179,14 @@ class Tree:
 @dataclass(frozen=True, slots=True)
 class Strided:
     """An array: ``count`` elements of ``size`` bytes, or with ``pointers`` such to them (nulls are
-    no elements).  ``numbers`` are the positions that are meant, None for all (``[cpu]``)."""
+    no elements).  ``numbers`` are the positions that are meant, None for all (``[cpu]``).
+    ``heads``: the elements are but the heads of lists, and cost no budget's elements."""
 
     count: int
     size: int
     pointers: bool = False
     numbers: tuple[int, ...] | None = None
+    heads: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,11 +106,13 @@ class _List:
     def into(self, samples: Sequence[Samples], ledger: Ledger) -> None:
         """Add what is read to the metrics' samples."""
         ledger.begin()
-        frame, whole = self._outside.frame(ledger), True
+        frame, whole, known = self._outside.frame(ledger), True, True
         for level in self._levels:
-            frame, all_there = level.frame(frame, ledger)
-            whole = whole and all_there
+            frame, all_there, lists = level.frame(frame, ledger)
+            whole, known = whole and all_there, known and lists
         self._series.into(samples, frame, gaps=ledger.gaps)
+        if whole and known and not len(frame):
+            self._series.nothing(samples)
         if not whole:
             for metric in self._metrics:
                 samples[metric].lack_some()

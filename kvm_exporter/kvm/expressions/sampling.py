@@ -42,20 +42,28 @@ class OfFrame:
             chosen = values if having is None else tuple(compress(values, having))
             samples[series.metric].add(known, chosen, adds=series.adds)
 
+    def nothing(self, samples: Sequence[Samples]) -> None:
+        """Add the sums of no elements at all, which are known: 0 of each that needs no element to
+        tell its labels."""
+        for series, number, _ in self._series:
+            constant = self._labels[number].constant
+            if constant is not None and series.adds:
+                samples[series.metric].add(told([constant]), (0,))
+
 
 class _Labels:
     """The labels of some series of a list."""
 
     def __init__(self, labels: Sequence[Formula], places: Places, mask: int) -> None:
-        self._constant = _constant(labels)
+        self.constant = _constant(labels)
         self._labels = [Worked(one, places, mask, label=True) for one in labels]
 
     def of(self, frame: Frame, *, gaps: bool) -> tuple[Told, Sequence[bool] | None]:
         """The labels of the rows that have all, and which these are; None where every row has."""
-        if self._constant is not None:
+        if self.constant is not None:
             count = len(frame)
-            repeated = {self._constant: range(count)} if count > 1 else {}
-            return Told((self._constant,) * count, repeated), None
+            repeated = {self.constant: range(count)} if count > 1 else {}
+            return Told((self.constant,) * count, repeated), None
         columns = [one.column(frame, gaps=gaps) for one in self._labels]
         found: list[Labels] = list(zip(*columns, strict=True))
         if not any(None in column for column in columns):

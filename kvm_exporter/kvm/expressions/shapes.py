@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from kvm_exporter.kvm.errors import KvmError
@@ -20,6 +21,7 @@ from kvm_exporter.kvm.expressions.heads import (
     Root,
 )
 from kvm_exporter.kvm.expressions.kernel import Kernel
+from kvm_exporter.kvm.expressions.phrases import indefinite
 from kvm_exporter.kvm.expressions.program import Chain, Strided, Tree
 from kvm_exporter.kvm.expressions.wanted import Step
 from kvm_exporter.kvm.types.declare import spell
@@ -54,7 +56,7 @@ def shaped(kernel: Kernel, head: Type, step: Step) -> Shaped:
     type_ = resolve(head)
     kind = _kind(kernel, type_) if isinstance(type_, Composite) else None
     if kind is None or not isinstance(type_, Composite):
-        raise KvmError(f"a {spell(head)} is no head of a list")
+        raise KvmError(f"{indefinite(spell(head))} is no head of a list")
     match kind:
         case Queue():
             return _queue(kernel, type_, kind, step)
@@ -71,7 +73,7 @@ def plain(kernel: Kernel, element: Type, step: Step) -> Shaped:
     place = kernel.member(struct, step.via)
     if not isinstance(resolve(place.type), Pointer):
         raise KvmError(f"via: {step.via} is no pointer to the next element")
-    return Shaped(Chain(0, place.bit_offset // 8, 0), element)
+    return Shaped(Chain(0, place.bit_offset // 8, 0, ring=True), element)
 
 
 Shape = Chain | Tree | Strided
@@ -141,7 +143,7 @@ def _ring(kernel: Kernel, head: Composite, kind: Ring, step: Step) -> Shaped:
     back_to = 0 if kind.circular else following
     first = _at(kernel, head, kind.first)
     chain = Chain(first, following, link.offset, back, back_to, kind.circular, kind.marked)
-    return Shaped(chain, element)
+    return Shaped(replace(chain, locked=kind.locked), element)
 
 
 def _root(kernel: Kernel, head: Composite, kind: Root, step: Step) -> Shaped:
