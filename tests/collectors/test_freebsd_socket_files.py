@@ -143,6 +143,22 @@ INTERNET = """
     sockets_listen_queue_max{jail="web",port="4660"} 10
 """
 
+NONE = """
+    sockets_receive_bytes{jail="",protocol="udp"} 0
+    sockets_receive_bytes{jail="web",protocol="tcp"} 0
+    sockets_receive_bytes{jail="web",protocol="raw"} 0
+    sockets_send_bytes{jail="",protocol="udp"} 0
+    sockets_send_bytes{jail="web",protocol="tcp"} 0
+    sockets_send_bytes{jail="web",protocol="raw"} 0
+    sockets_receive_buffer_bytes{jail="",protocol="udp"} 0
+    sockets_receive_buffer_bytes{jail="web",protocol="tcp"} 0
+    sockets_receive_buffer_bytes{jail="web",protocol="raw"} 0
+    sockets_send_buffer_bytes{jail="",protocol="udp"} 0
+    sockets_send_buffer_bytes{jail="web",protocol="tcp"} 0
+    sockets_send_buffer_bytes{jail="web",protocol="raw"} 0
+"""
+"""Of what has no sockets: known, and 0."""
+
 
 def local(kernel: Counting) -> None:
     """Sockets of the local domain: of streams one listens and two are connected."""
@@ -181,6 +197,8 @@ REST = """
     sockets_unix_connections{type="datagram"} 0
     sockets_unix_receive_bytes{type="stream"} 111
     sockets_unix_receive_bytes{type="datagram"} 5
+    sockets_unix_connections{type="seqpacket"} 0
+    sockets_unix_receive_bytes{type="seqpacket"} 0
 """
 
 
@@ -193,4 +211,4 @@ def test_sockets(kernel: Counting, declaration: str) -> None:
     rest(kernel)
     found = answer(kernel, "freebsd-sockets")
     assert found.missing == {}
-    assert found.series == expected(INTERNET + REST)
+    assert found.series == expected(INTERNET + NONE + REST)

@@ -110,6 +110,29 @@ def test_what_is_missing_is_told(kernel, tmp_path):
     assert found["kvm_symbols_read_bytes_total"]["module",] > 0
 
 
+def test_the_same_is_missed_once(kernel, tmp_path):
+    """Lists that are called the same and lack the same are one series, as an exposition wants."""
+    twice = "".join(
+        f"  - {{each: devises, metrics: [{{name: {name}, symbol: d_size}}]}}\n" for name in "ab"
+    )
+    symbols = Symbols(SymbolsOptions((module(tmp_path, f"lists:\n{twice}"),)))
+    [family] = [
+        each
+        for each in symbols.collect(as_kvm(kernel))
+        if each.metric.name == "kvm_symbols_missing"
+    ]
+    [((_, of_list, reason), value)] = family.samples
+    assert (of_list, value) == ("devises", 1)
+    assert "devises" in reason
+
+
+def test_the_accounts_come_before_what_may_be_too_much(kernel, tmp_path):
+    """Of more series than the collector may have, the last are dropped: not why some lack."""
+    symbols = Symbols(SymbolsOptions((module(tmp_path, GOOD),)))
+    names = [each.metric.name for each in symbols.collect(as_kvm(kernel))]
+    assert names.index("kvm_symbols_missing") < names.index("kvm_symbol_packets_total")
+
+
 def test_it_is_compiled_once(kernel, tmp_path):
     """Later collections of a kernel use the first one's plan; another handle gets its own."""
     symbols, kvm = Symbols(SymbolsOptions((module(tmp_path, GOOD),))), as_kvm(kernel)

@@ -106,6 +106,23 @@ def test_metrics_are_numbered_as_they_are_compiled(path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("names", "meant"),
+    [
+        ('["1"]', ("1",)),
+        ('["1", "5"]', ("1", "5")),
+        ("enum states", "enum states"),
+        ("[titles]", "titles"),
+    ],
+)
+def test_names_of_an_index(path, names, meant):
+    """A text alone is an enum or an array of texts, unless it begins with a digit."""
+    text = f"metrics: [{{name: loads, symbol: 'load[*]', names: {names}}}]"
+    path.write_text(text, encoding="utf-8")
+    [metric] = asking.asked(files.load(path)).metrics
+    assert metric.names == meant
+
+
 def test_what_is_published(path):
     """Names have the prefix, kinds follow from names, and the help tells the source."""
     found = {one.name: asking.metric(one, ("a",)) for one in load(path, MODULE).metrics}

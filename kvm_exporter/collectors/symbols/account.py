@@ -98,5 +98,7 @@ def families(accounts: Sequence[Account]) -> Iterable[Family]:
         ((one.module, budget), count) for one in accounts for budget, count in one.exceeded.items()
     )
     yield MISSING.family(
-        ((one.module, metric, reason), 1) for one in accounts for metric, reason in one.missing
+        ((one.module, metric, reason), 1)
+        for one in accounts
+        for metric, reason in dict.fromkeys(one.missing)  # lists may be called the same
     )

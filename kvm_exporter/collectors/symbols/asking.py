@@ -56,18 +56,22 @@ def metric(options: MetricOptions, labels: tuple[str, ...], *, shared: bool = Fa
 
 def _metric(options: MetricOptions, vnet: str) -> wanted.Metric:
     states = options.kind == "stateset"
-    names = options.names[0] if len(options.names) == 1 else options.names
     return wanted.Metric(
         options.name,
         options.symbol,
         _labels(options.labels),
         # OpenMetrics's label for the state is the metric's own name
         (PREFIX + options.name, *options.index) if states else options.index,
-        names,
+        _names(options.names),
         options.cpu,
         options.vnet or vnet,
         states,
     )
+
+
+def _names(names: tuple[str, ...]) -> str | tuple[str, ...]:
+    """One text alone is an enum or an array of texts; what begins with a digit is neither."""
+    return names[0] if len(names) == 1 and not names[0][:1].isdigit() else names
 
 
 def _labels(labels: Mapping[str, tuple[str, ...]]) -> Mapping[str, str | tuple[str, ...]]:

@@ -161,7 +161,7 @@ class Symbols:
         self._modules: tuple[Module, ...] | None = None
 
     def collect(self, kvm: Kvm) -> Iterable[Family]:
-        """Every module's families, then how the modules fared.
+        """How the modules fared, then every module's families, of which too many are dropped.
 
         Errors: KvmError where all modules failed, and nothing was collected.
         """

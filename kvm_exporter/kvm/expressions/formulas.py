@@ -5,6 +5,7 @@ called for each.
 2. Where some are unread (None), its careful twin finds out whether it needs them: then there is no
    number, never one of the rest.  ``&&`` and ``||`` need their second part as C's do.
 3. No number comes of a division by zero either (operators.py).
+4. A label behind a null pointer is an empty text: there is nothing, which is known.
 """
 
 from __future__ import annotations
@@ -69,7 +70,10 @@ class Functions:
     def label(self, formula: Formula) -> Function:
         """A function that gives texts; a number's are its digits."""
         function = self.number(formula)
-        return function if self._is_text(formula) else lambda row: str(function(row))
+        told = function if self._is_text(formula) else lambda row: str(function(row))
+        # in this order also where nothing is unread: a careful twin has the same row
+        pointers = [self._indices.read(one) for one in pointers_of(formula, self._indices.reads)]
+        return _or_empty(told, pointers) if self._careful and pointers else told
 
     def number(self, formula: Formula) -> Function:
         """A function that gives numbers, or texts where the formula does."""
@@ -144,6 +148,18 @@ def plain_reads(formulas: Sequence[Formula], reads: Sequence[Read]) -> Sequence[
     return found
 
 
+def pointers_of(formula: Formula, reads: Sequence[Read]) -> Sequence[int]:
+    """The reads of pointers that lead to what a formula uses."""
+    found: list[int] = []
+    pending = list(reads_of(formula))
+    while pending:
+        base = reads[pending.pop()].base
+        if base >= 0 and base not in found:
+            found.append(base)
+            pending.append(base)
+    return found
+
+
 def is_text(read: Read) -> bool:
     """Whether its value is a text."""
     return read.code == TEXT or read.code.endswith("s")
@@ -156,6 +172,20 @@ def _known(index: int) -> Function:
         return row[index]
 
     return known
+
+
+def _or_empty(function: Function, pointers: Sequence[int]) -> Function:
+    """Rule 4."""
+
+    def told(row: Row) -> str:
+        try:
+            return str(function(row))
+        except Unread:
+            if any(row[pointer] == 0 for pointer in pointers):
+                return ""
+            raise
+
+    return told
 
 
 def _value(read: Read, get: Function) -> Function:

@@ -47,7 +47,7 @@ def kernel() -> Forged:
         ("node.n_idd", 6, "struct node has no member n_idd here; near names: n_id"),
         ("node.n_next.n_id", 13, "it is a pointer: write ->n_id"),
         ("node->n_id", 7, "points at nothing: write . and no ->"),
-        ("number.x", 8, "x: it is a int, and has no members"),
+        ("number.x", 8, "x: it is an int, and has no members"),
         ("pointer", 1, "a pointer is no number"),
         ("pointer->n_next + 1", 17, "a pointer is no number"),
         ("pointer < 5", 9, "a pointer is no number"),

@@ -105,14 +105,17 @@ struct hlist_head { struct hlist_node *first; };
 struct hlist_nulls_node { struct hlist_nulls_node *next, **pprev; };
 struct hlist_nulls_head { struct hlist_nulls_node *first; };
 struct llist_node { struct llist_node *next; }; struct llist_head { struct llist_node *first; };
+struct hlist_bl_node { struct hlist_bl_node *next, **pprev; };
+struct hlist_bl_head { struct hlist_bl_node *first; };
 struct rb_node { unsigned long __rb_parent_color; struct rb_node *rb_right, *rb_left; };
 struct rb_root { struct rb_node *rb_node; };
 struct rb_root_cached { struct rb_root rb_root; struct rb_node *rb_leftmost; };
 struct e { int e_id; struct { struct list_head ring; struct list_head other; } in;
     struct hlist_node hash; struct hlist_nulls_node nulls; struct llist_node lockless;
-    struct rb_node tree; };
+    struct rb_node tree; struct hlist_bl_node bits; };
 struct list_head ring; struct hlist_head hash; struct hlist_nulls_head nulls;
 struct llist_head lockless; struct rb_root root; struct rb_root_cached cached;
+struct hlist_bl_head locked;
 """
 
 
@@ -124,6 +127,7 @@ struct llist_head lockless; struct rb_root root; struct rb_root_cached cached;
         ("hash", "", Chain(0, 0, 40, 8, 0)),
         ("nulls", "", Chain(0, 0, 56, 8, 0, marked=True)),
         ("lockless", "", Chain(0, 0, 72, None, 0)),
+        ("locked", "", Chain(0, 0, 104, 8, 0, locked=True)),
         ("root", "tree", Tree(0, 16, 8, 80)),
         ("cached", "", Tree(0, 16, 8, 80)),
     ],
@@ -141,7 +145,7 @@ def test_plain_pointers() -> None:
     kernel = queues("list")
     (found,) = compiled(kernel, Step(("first",), "e_plain")).lists
     at = kernel.c.offset("e", "e_plain")
-    assert found.walks[0].shape == Chain(0, at, 0)
+    assert found.walks[0].shape == Chain(0, at, 0, ring=True)
     assert found.walks[0].heads == (Address(ABSOLUTE, kernel.variables["first"][1]),)
 
 
@@ -185,7 +189,7 @@ def test_hash_tables(expression: str) -> None:
         kernel, Step((expression,)), labels={"at": "position", "name": "it.e_name"}
     ).lists
     table, inside = found.walks
-    assert table.shape == Strided(4, 8)
+    assert table.shape == Strided(4, 8, heads=True)
     at = kernel.c.offset("e", "e_link")
     assert inside.heads == (Address(ELEMENT, 0),)
     assert inside.shape == Chain(0, at, 0, at + 8, at)
@@ -276,7 +280,7 @@ def test_numbers_of_metrics() -> None:
 @pytest.mark.parametrize(
     ("steps", "more", "reason"),
     [
-        ([Step(("mask",))], {}, "mask: column 1: a int is no head of a list"),
+        ([Step(("mask",))], {}, "mask: column 1: an int is no head of a list"),
         ([Step(("first",))], {}, "no list without via"),
         ([Step(("first",), "e_name")], {}, "e_name is no pointer to the next"),
         ([Step(("tail",), "e_link.tqe_next")], {}, "these do: e_link"),

@@ -187,3 +187,33 @@ def test_a_text_of_each_network_stack_and_cpu() -> None:
         (("name", "b"), ("jail", "web")): 2,
     }
     assert found["c"] == {(("name", f"cpu{at}"), ("cpu", str(at))): at for at in (0, 2, 5)}
+
+
+def test_a_label_behind_a_null_pointer_is_empty(machine: str) -> None:
+    """Nothing is there, which is known; what cannot be read costs its element."""
+    kernel = kernel_of(machine)
+    found = listed(kernel, [1, 2, 3, 4])
+    found[0].put("n_peer", found[2])
+    found[3].put("n_peer", 0x10)
+    labels = {"name": "n_name", "peer": "n_peer->n_name", "both": ("n_peer->n_id", "n_id")}
+    answer = asked(kernel, labels=labels)
+    told = {tuple(text for _, text in key): one for key, one in answer["used"].items()}
+    assert told == {("n1", "n3", "31"): 10, ("n2", "", "2"): 20, ("n3", "", "3"): 30}
+    assert answer.collected.unreadable == 2
+
+
+def test_a_null_text_is_empty(machine: str) -> None:
+    """A char * that points nowhere, in a list and by itself, also two pointers away."""
+    kernel = Counting(machine)
+    kernel.declare("struct named { int id; char *name; struct named *other; };")
+    one = kernel.new("struct named", id=1, name=kernel.text("x"))
+    two = kernel.new("struct named", id=2, other=one)
+    kernel.variable("struct named *all[3]", [one, two, None])
+    labels = {"name": "name", "far": "other->other->name"}
+    wanted = List("l", (Step(("all",)),), (Metric("m", ("id",)),), labels)
+    assert ask(kernel, lists=[wanted])["m"] == {
+        (("name", "x"), ("far", "")): 1,
+        (("name", ""), ("far", "")): 2,
+    }
+    own = Metric("n", (), {"name": "all[1]->name", "far": "all[2]->other->name"})
+    assert ask(kernel, [own])["n"] == {(("name", ""), ("far", "")): 1}

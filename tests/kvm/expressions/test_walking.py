@@ -157,10 +157,10 @@ def test_all_of_a_list(kind: str, abi: Abi) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_empty_list(kind: str) -> None:
-    """It has no element, and no sample; not even a 0."""
+    """It has no element, and no sample of one; that it is empty is known: there are 0."""
     _, _, runner = linked(kind, 0)
     collected = runner.collect(Budget())
-    assert collected.samples == [[], []]
+    assert collected.samples == [[], [((), 0)]]
     assert (collected.torn, collected.unreadable, collected.elements) == (0, 0, 0)
 
 
