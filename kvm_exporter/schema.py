@@ -1,8 +1,8 @@
 """What may a configuration hold?  JSON Schema of the dataclasses that decode it, for editors.
 
-``python -m kvm_exporter.schema`` prints it; config/kvm_exporter.schema.json is that output, and
-config/symbols.schema.json that of ``python -m kvm_exporter.schema symbols``, for modules of symbols.
-It knows the collectors of this package.  What it accepts may still be refused when it is loaded: a
+``python -m kvm_exporter.schema`` prints it; config/kvm_exporter.schema.json is that output.  For
+modules of symbols ``python -m kvm_exporter.schema symbols`` gives config/symbols.schema.json.  It
+knows the collectors of this package.  What it accepts may still be refused when it is loaded: a
 regular expression that is none, a placeholder that no fact fills, a key that is there twice.
 """
 

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 
+from kvm_exporter.collectors.symbols.account import MISSING
 from kvm_exporter.config import Config
 from kvm_exporter.kvm import Kvm
 from kvm_exporter.self_metrics import SelfMetrics, State
 from kvm_exporter.snapshot import Collection, Snapshot
 
-MISSING = "kvm_symbols_missing"
 KERNEL_MEMORY = {"linux": "/proc/kcore", "freebsd": "/dev/kmem"}
 MEMORY_ADVICE = {
     "linux": "root with CAP_SYS_RAWIO may read it, where the kernel has it",
@@ -68,7 +68,7 @@ def _missing(snapshot: Snapshot) -> Iterator[str]:
     """Each number that was asked for by a symbol, and cannot be had."""
     families = chain.from_iterable(part.families for part in snapshot.parts)
     for family in families:
-        if family.metric.name == MISSING:
+        if family.metric is MISSING:
             for (module, metric, reason), _ in family.samples:
                 yield f"missing: module {module}: {metric}: {reason}"
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from kvm_exporter.inspection.report import Column, Report, Row, Table
 from kvm_exporter.kvm import Kvm, Symbol, SymbolMissing, TypeMissing
 from kvm_exporter.kvm.expressions.kinds import is_counters
+from kvm_exporter.kvm.expressions.phrases import quoted
 from kvm_exporter.kvm.nm import N_EXT, N_TEXT
 from kvm_exporter.kvm.objects.copies import Variable
 from kvm_exporter.kvm.types.declare import spell
@@ -88,7 +89,7 @@ def _none(kvm: Kvm, pattern: Wanted) -> str:
     why = kvm.copies.untold()
     near = [] if re.search(WILD, name) else kvm.copies.names_like(name)
     told = f"no variable of this kernel matches {pattern.whole}" + (f": {why}" if why else "")
-    return f"{told}; near names: {', '.join(near)}" if near else told
+    return f"{told}; near names: {', '.join(map(quoted, near))}" if near else told
 
 
 def _variables(kvm: Kvm, pattern: Wanted) -> Iterator[Variable]:
@@ -124,9 +125,9 @@ def _matching(types: Types, variable: Variable, pattern: Wanted) -> Iterator[Row
     if fnmatchcase(variable.name, pattern.whole):
         size = variable.size or (size_of(type_) if type_ else None)
         told = spell(type_) if type_ else None
-        yield variable.address, variable.kind, size, told, variable.name
+        yield variable.address, variable.kind, size, told, quoted(variable.name)
     if type_ and pattern.members and fnmatchcase(variable.name, pattern.name):
-        start = Start(variable.address, variable.kind, type_, variable.name)
+        start = Start(variable.address, variable.kind, type_, quoted(variable.name))
         yield from _members(_counted(types, start), pattern.members)
 
 

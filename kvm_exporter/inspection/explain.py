@@ -1,6 +1,7 @@
 """How does an expression become a number?  ``kvm_exporter explain EXPR``, a step at a time.
 
-What is shown is what compiling and running do: the same evaluation, watched, and the same reads.
+What is shown is what compiling and running do: the same evaluation, watched, and the same reads;
+those of all CPUs' copies together are taken apart.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class _Explaining:
         self._memory = Still(kvm.target.memory)
         self._element: Element | None = None
         self._frame = Frame()
-        self._reads = Reads()
+        self._reads = Reads(apart=True)
         self._seen: list[tuple[Node, Spread[Operand]]] = []
 
     def explanation(self) -> Explanation:

@@ -21,7 +21,7 @@ EPILOG = {
     "explain": """\
 examples:
   kvm_exporter explain 'vm_cnt.v_swtch' --cpu each
-  kvm_exporter explain '(struct tcpstat)tcpstat.tcps_connects' --vnet all --core /var/crash
+  kvm_exporter explain '((struct tcpstat)tcpstat).tcps_connects' --vnet all --core /var/crash
   kvm_exporter explain 'nr_threads' --type nr_threads=int
   kvm_exporter explain 'sw_used * 4096' --each swtailq
 

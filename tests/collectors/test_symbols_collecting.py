@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import pytest
 from fakes.counting import opened
 from forge.counting import PAGE, Counting
+from forge.world import OBJECT
 
 from kvm_exporter.collectors.symbols import COLLECTOR, files
-from kvm_exporter.collectors.symbols.collecting import Symbols
+from kvm_exporter.collectors.symbols.collecting import Module, Symbols
 from kvm_exporter.collectors.symbols.files import SymbolsOptions
 from kvm_exporter.kvm import AccessDenied, KvmError
 from kvm_exporter.kvm.objects.freebsd.copies import FreeBSDCopies
@@ -185,6 +186,29 @@ def test_sysctls(kernel, tmp_path):
     assert found["sysctl_vm_swtch"] == {(): 7}
     [(_, metric, reason)] = found["kvm_symbols_missing"]
     assert (metric, "no such sysctl" in reason) == ("nothing", True)
+
+
+def test_what_is_missing_is_told_once_however_often_it_is_looked_for(kernel, tmp_path):
+    """A sysctl that is not there takes no more room with each collection; nor does one that comes
+    stay missing."""
+    text = "metrics: [{name: nothing, sysctl: vm.zzz}, {name: late, sysctl: vm.late}]"
+    one, kvm = Module("m", module(tmp_path, text).content, lambda: 0.0), as_kvm(kernel)
+    for _ in range(3):
+        one.collect(kvm)
+    assert [name for name, _ in one.account.missing] == ["nothing", "late"]
+    kvm.sysctl = {"vm.late": SETTINGS[0]}.get
+    one.collect(kvm)
+    assert [name for name, _ in one.account.missing] == ["nothing"]
+
+
+def test_no_reason_tells_an_address(kernel, tmp_path):
+    """What is missing of a running kernel does not tell where that is in memory."""
+    kernel.world.symbol("pcpu_entry_odd", 0xFFFFFFFF8123_4560, 4, OBJECT)
+    text = "{metrics: [{name: odd, symbol: (int)odd}]}"
+    found = collected(Symbols(SymbolsOptions((module(tmp_path, text),))), as_kvm(kernel))
+    [(_, metric, reason)] = found["kvm_symbols_missing"]
+    assert (metric, "8123" in reason) == ("odd", False)
+    assert "0x… is in no linker set" in reason
 
 
 def test_what_fails_costs_only_its_own_part(kernel, tmp_path):

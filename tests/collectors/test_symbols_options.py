@@ -147,6 +147,11 @@ BAD = {
     "prefix": ("metrics: [{name: kvm_symbol_b, symbol: b}]", "1:18", "name", "leave kvm_symbol_"),
     "nothing to count": ("metrics: [{name: a}]", "1:18", "name", "symbol or sysctl is missing"),
     "both": ("metrics: [{name: a, symbol: b, sysctl: c}]", "1:40", "sysctl", "not both"),
+    "a sysctl's label": (
+        "metrics: [{name: a, sysctl: b, labels: {c: d}}]", "1:40", "labels", "no labels",
+    ),
+    "a sysctl's CPU": ("metrics: [{name: a, sysctl: b, cpu: each}]", "1:37", "cpu", "no CPU's"),
+    "a sysctl's info": ("metrics: [{name: a_info, sysctl: b}]", "1:34", "sysctl", "no info"),
     "counter's name": ("metrics: [{name: a, symbol: b, type: counter}]", "1:18", "name", "_total"),
     "label's name": ("metrics: [{name: a, symbol: b, labels: {A: c}}]", "1:40", "labels", "'A'"),
     "label": ("metrics: [{name: a, symbol: b, labels: {c: '['}}]", "1:44", "labels.c: ", "'['"),

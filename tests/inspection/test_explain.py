@@ -71,6 +71,7 @@ def counting(machine):
     kernel.link_list("TAILQ", kernel.variable("struct devices devs", {}), devices, "d_list")
     kernel.variable("int levels[20]", list(range(100, 120)))
     kernel.world.define("untyped", "int", 1234)
+    kernel.world.define("scan.recorded", "int", 5)
     return kernel
 
 
@@ -101,6 +102,7 @@ def ask(dumps, capsys):
     ("argv", "samples"),
     [
         (["total.c_out"], {"": 9}),
+        (["(int)`scan.recorded`"], {"": 5}),
         (["total.c_low"], {"": -2}),
         (["total.c_high"], {"": 11}),
         (["switches"], {"": 60}),
@@ -192,7 +194,7 @@ def test_an_element_of_a_list(ask):
     [
         (["d_used", "--each=devs", "--number=2"], "devs has no element 2: it has 2"),
         (["d_used", "--each=dev"], "no variable dev; near dev: devs\n    dev\n    ^"),
-        (["d_use", "--each=devs"], "d_use\n    d_use\n    ^"),
+        (["d_use", "--each=devs"], "is called d_use; near members: d_used\n    d_use\n    ^"),
         (["c_in", "--each=total"], "total"),
     ],
 )
@@ -335,6 +337,7 @@ def test_a_textdump_has_no_memory(texts, capsys):
         ("s[ew]*", {("seen", "percpu", "struct counts", 12), ("switches", "percpu", "u_long", 8)}),
         ("ipst", {("ipstat", "vnet", "counter_u64_t [2]", 16)}),
         ("untyped", {("untyped", "plain", None, 4)}),
+        ("recorded", {("`scan.recorded`", "plain", None, 4)}),
         (
             "total.*",
             {
@@ -365,6 +368,8 @@ def test_candidates_that_are_not_there(ask):
     assert ask("symbols", "swithces", status=1).err == (
         "kvm_exporter: no variable of this kernel matches *swithces*; near names: switches\n"
     )
+    assert ask("symbols", "scan-recorded", status=1).err.endswith("near names: `scan.recorded`\n")
+    assert "near scan: `scan.recorded`" in ask("explain", "scan", status=1).err
     assert ask("symbols", "n*thing", status=1).err.endswith("matches n*thing\n")
 
 

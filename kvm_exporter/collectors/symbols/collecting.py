@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import monotonic
 
@@ -23,6 +24,9 @@ OWN = "own"
 NO_NUMBER = "this kernel has no such sysctl, or it is no number"
 EVERYTHING = "*"
 """Whose absence is told once for all metrics of a module."""
+
+ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
+"""Of the kernel's memory: no metric tells one."""
 
 COMPILING_SECONDS = 3.0
 """Time that modules take to be compiled in a collection; after it, further ones wait for the next
@@ -77,6 +81,7 @@ class Module:
         """The module's families; what fails leaves an error in the account, and the others be."""
         begin = self._clock()
         self.account.error = ""
+        self.account.missing = self._missing
         found: list[Family] = []
         for part in self._parts:
             try:
@@ -108,7 +113,7 @@ class Module:
         needed = self._options.needs
         if needed and kvm.copies.variable(needed) is None:
             self._plan = None
-            self.account.missing = [(EVERYTHING, f"this kernel has no {needed}")]
+            self._missing = self.account.missing = [(EVERYTHING, f"this kernel has no {needed}")]
             return ()
         plan = self._plan
         if plan is None or self._kvm is not kvm:
@@ -129,7 +134,7 @@ class Module:
 
     def _tell(self, plan: Plan) -> None:
         """What is missing, once for each time that it was looked for."""
-        self._missing = [(one.metric, one.reason) for one in plan.missing]
+        self._missing = [(one.metric, ADDRESS.sub("0x…", one.reason)) for one in plan.missing]
         for metric, reason in self._missing:
             log.debug("module %s: no %s: %s", self.account.module, metric, reason)
         if self._missing:

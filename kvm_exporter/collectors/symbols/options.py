@@ -107,6 +107,18 @@ class MetricOptions:
             raise OptionError("name", "what does it count? the key symbol or sysctl is missing")
         if self.kind == "counter" and not self.name.endswith("_total"):
             raise OptionError("name", "a counter's name ends in _total")
+        if self.sysctl:
+            self._check_number()
+
+    def _check_number(self) -> None:
+        """A sysctl's is one number: what makes several of a symbol would mean nothing."""
+        for key in ("labels", "index", "names", "vnet"):
+            if getattr(self, key):
+                raise OptionError(key, "the number of a sysctl has no labels; a symbol's may")
+        if self.cpu != "sum":
+            raise OptionError("cpu", "the number of a sysctl is no CPU's; a symbol's may be")
+        if self.kind in {"info", "stateset"}:
+            raise OptionError("sysctl", f"a sysctl gives a number, which is no {self.kind}")
 
     @property
     def kind(self) -> Type:

@@ -12,7 +12,6 @@ from kvm_exporter.kvm.expressions.program import Strided
 from kvm_exporter.kvm.expressions.reading import Reading
 from kvm_exporter.kvm.expressions.walking import Elements
 
-
 MOST_HEADS = 1 << 20
 """Of hash tables, all together that one list is made of."""
 

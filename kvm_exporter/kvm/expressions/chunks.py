@@ -16,13 +16,14 @@ PAGE = 4096
 class Field(NamedTuple):
     """A value: ``offset`` bytes from what is in the slot ``base``, to be put into ``slot``.
 
-    ``code`` is the struct module's, without byte order.
+    ``code`` is the struct module's, without byte order; ``copies`` are as a Read has them.
     """
 
     base: int
     offset: int
     code: str
     slot: int
+    copies: tuple[int, ...] = ()
 
     @property
     def end(self) -> int:

@@ -19,8 +19,9 @@ from kvm_exporter.kvm.errors import AccessDenied, KvmError
 from kvm_exporter.kvm.expressions import arithmetic, casts, indexing, kinds, places, totals
 from kvm_exporter.kvm.expressions.immediate import integer
 from kvm_exporter.kvm.expressions.kernel import Kernel
-from kvm_exporter.kvm.expressions.naming import in_list, named
+from kvm_exporter.kvm.expressions.naming import around, in_list, named, near_members
 from kvm_exporter.kvm.expressions.operands import Number, Operand, Place, Reference, constant
+from kvm_exporter.kvm.expressions.parsing import names_in
 from kvm_exporter.kvm.expressions.program import Constant, Formula
 from kvm_exporter.kvm.expressions.reads import Reads
 from kvm_exporter.kvm.expressions.spreads import Spread, folded, mapped, met, single
@@ -116,7 +117,8 @@ class Evaluation:
             value = self._kernel.enumerator(node.text)
             found = None if value is None else single(constant(value))
         if found is None:
-            raise self._kernel.unknown(node.text, constants=constants)
+            near = near_members(self._kernel, self._frame, node.text)
+            raise self._kernel.unknown(node.text, constants=constants, near=near)
         return found
 
     def _operands(self, node: Node) -> Spread[Operand]:
@@ -140,7 +142,7 @@ class Evaluation:
             case Members():
                 return indexing.members(self._kernel, self.operands(node.of))
             case Index():
-                return self._pointed(node.of, self.constant(node.at))
+                return self._element(node)
             case Every():
                 first, stop = self.bound(node.first), self.bound(node.stop)
                 of = self.operands(node.of)
@@ -149,12 +151,24 @@ class Evaluation:
                 return indexing.every_cpu(self._kernel, self._reads, self.operands(node.of))
         raise KvmError("it is nothing that is known")
 
+    def _element(self, node: Index) -> Spread[Operand]:
+        number = self.constant(node.at)
+        of = self.operands(node.of)
+        places.elements(of.first)  # says so if it has none
+        return places.pointed(self._kernel, self._reads, of, number)
+
     def _member(self, node: Member) -> Spread[Operand]:
-        of = self._pointed(node.of) if node.arrow else self.operands(node.of)
+        further = around(self._frame, node)
+        if further:
+            return single(further)
+        of = self.operands(node.of)
+        if node.arrow:
+            places.pointing(of.first, node.name)
+            of = places.pointed(self._kernel, self._reads, of)
         return mapped(of, lambda one: places.member(self._kernel, one, node.name))
 
-    def _pointed(self, of: Node, number: int = 0) -> Spread[Operand]:
-        return places.pointed(self._kernel, self._reads, self.operands(of), number)
+    def _pointed(self, of: Node) -> Spread[Operand]:
+        return places.pointed(self._kernel, self._reads, self.operands(of))
 
     def constant(self, node: Node) -> int:
         """An integer that is worked out now (rule 3)."""
@@ -163,6 +177,9 @@ class Evaluation:
         return self.located(node, self._constant)
 
     def _constant(self, node: Node) -> int:
+        for name in names_in(node):
+            if in_list(self._kernel, self._frame, name) is not None:
+                raise KvmError(f"{name} is of an element: an index is worked out while compiling")
         reads, frame = Reads(), self._frame.outside
         outside = Evaluation(self._kernel, reads, frame, self._expression)
         number = totals.numbers(self._kernel, reads, frame, outside.values(node))

@@ -32,6 +32,8 @@ from kvm_exporter.kvm.expressions.program import (
 )
 from kvm_exporter.kvm.expressions.reads import Reads
 from kvm_exporter.kvm.expressions.scalars import scalar
+from kvm_exporter.kvm.expressions.shapes import is_head
+from kvm_exporter.kvm.expressions.strides import copied
 from kvm_exporter.kvm.types.model import Array, Composite, Enum, Float, Integer, Pointer
 
 COUNTED = Integer("uint64_t", 8, signed=False)
@@ -77,7 +79,8 @@ def splits(place: Place) -> bool:
 def parts(kernel: Kernel, reads: Reads, place: Place) -> Iterator[tuple[int, Number]]:
     """What each CPU has of a counter."""
     counter = _counter(kernel, reads, place)
-    for cpu, part in _copies(kernel, reads, counter):
+    for cpu, distance in kernel.allocations.items():
+        part = Value(reads.number(Read(counter, distance, "Q")))
         yield cpu, Number(_allocated(kernel, counter, part), COUNTED)
 
 
@@ -132,11 +135,6 @@ def _counter(kernel: Kernel, reads: Reads, place: Place) -> int:
     return pointer_read(kernel, place, reads)
 
 
-def _copies(kernel: Kernel, reads: Reads, counter: int) -> Iterator[tuple[int, Formula]]:
-    for cpu, distance in kernel.allocations.items():
-        yield cpu, Value(reads.number(Read(counter, distance, "Q")))
-
-
 def _allocated(kernel: Kernel, counter: int, of: Formula) -> Formula:
     """Only of a counter that is allocated: by zero nothing can be divided."""
     if kernel.early is None:
@@ -146,7 +144,7 @@ def _allocated(kernel: Kernel, counter: int, of: Formula) -> Formula:
 
 def _counted(kernel: Kernel, reads: Reads, place: Place) -> Number:
     counter = _counter(kernel, reads, place)
-    copies = tuple(part for _, part in _copies(kernel, reads, counter))
+    copies = copied(kernel, reads, Read(counter, 0, "Q"), kernel.allocations.values())
     return Number(_allocated(kernel, counter, Sum(copies, 64, signed=False)), COUNTED)
 
 
@@ -173,6 +171,8 @@ def _cut(of: Formula, shift: int, type_: Integer) -> Number:
 
 
 def _of_struct(kernel: Kernel, reads: Reads, place: Place, type_: Composite) -> Number:
+    if is_head(kernel, type_):
+        raise KvmError(f"{described(place)} is the head of a list: its elements are under lists:")
     if type_.name == PERCPU_COUNTER:
         return _percpu_counter(kernel, reads, place, type_)
     names = kernel.member_names(type_)
@@ -183,12 +183,11 @@ def _of_struct(kernel: Kernel, reads: Reads, place: Place, type_: Composite) -> 
 
 
 def _percpu_counter(kernel: Kernel, reads: Reads, place: Place, type_: Composite) -> Number:
-    parts = [_integer(kernel, reads, member(kernel, place, "count"))]
+    parts: tuple[Formula, ...] = (_integer(kernel, reads, member(kernel, place, "count")),)
     if kernel.find_member(type_, "counters"):  # a kernel for one CPU has none
         counters = pointer_read(kernel, member(kernel, place, "counters"), reads)
-        distances = kernel.allocations.values()
-        parts += (Value(reads.number(Read(counters, distance, "i"))) for distance in distances)
-    total = Sum(tuple(parts), 64, signed=True)
+        parts += copied(kernel, reads, Read(counters, 0, "i"), kernel.allocations.values())
+    total = Sum(parts, 64, signed=True)
     return Number(Apply("clamp", (total, Constant(0))), EXACT)
 
 

@@ -30,6 +30,7 @@ from kvm_exporter.kvm.expressions.program import (
     Truncated,
     Value,
 )
+from kvm_exporter.kvm.expressions.slots import reads_of
 from kvm_exporter.kvm.expressions.texts import text
 
 Row = Sequence[Any]
@@ -71,7 +72,7 @@ class Functions:
         """A function that gives texts; a number's are its digits."""
         function = self.number(formula)
         told = function if self._is_text(formula) else lambda row: str(function(row))
-        # in this order also where nothing is unread: a careful twin has the same row
+        # asked for by both twins, which have the same rows
         pointers = [self._indices.read(one) for one in pointers_of(formula, self._indices.reads)]
         return _or_empty(told, pointers) if self._careful and pointers else told
 
@@ -121,6 +122,9 @@ class Functions:
             values = itemgetter(*map(self._indices.read, plain))
             return lambda row: wrap(sum(values(row)))
         functions = [self.number(part) for part in formula.of]
+        if len(functions) == 1:
+            (only,) = functions
+            return lambda row: wrap(only(row))
         return lambda row: wrap(sum([function(row) for function in functions]))
 
     def _is_text(self, formula: Formula) -> bool:

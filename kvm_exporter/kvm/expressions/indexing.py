@@ -39,7 +39,8 @@ def every(
     """Elements of arrays, or of what pointers lead to, by their numbers."""
     numbers = bounds(of.first, first, stop)
     if numbers.stop - numbers.start > MOST_ELEMENTS:  # len() has an end of its own
-        raise KvmError(f"more than {MOST_ELEMENTS} elements: choose some with [first:stop]")
+        what = "choose some with [first:stop], or make it a list (lists: each)"
+        raise KvmError(f"more than {MOST_ELEMENTS} elements: {what}")
     return _elements(kernel, reads, of, of.indexes, numbers)
 
 

@@ -9,8 +9,10 @@ from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.errors import KvmError, SymbolMissing, TypeMissing
 from kvm_exporter.kvm.expressions.enumerators import Enumerators
 from kvm_exporter.kvm.expressions.operands import Operand
+from kvm_exporter.kvm.expressions.phrases import quoted
 from kvm_exporter.kvm.expressions.spreads import Spread
 from kvm_exporter.kvm.expressions.surroundings import ALL, HOST
+from kvm_exporter.kvm.expressions.syntax import ExpressionError
 from kvm_exporter.kvm.expressions.type_names import find_type
 from kvm_exporter.kvm.objects.copies import Copies, Variable, Vnet
 from kvm_exporter.kvm.objects.spelling import nearest
@@ -83,7 +85,11 @@ class Kernel:
     def declared(self, variable: Variable) -> Type | None:
         """The type that the module declares of a variable; None where it declares none."""
         text = self._declared.get(variable.name)
-        return None if text is None else self.type(text)
+        try:
+            return None if text is None else self.type(text)
+        except KvmError as e:
+            what = f"{text}: {e.what}" if isinstance(e, ExpressionError) else str(e)
+            raise TypeMissing(f"types: {variable.name}: {what}") from e
 
     def enumerator(self, name: str) -> int | None:
         """The value of an enum's constant; None where no enum has one of that name."""
@@ -94,7 +100,7 @@ class Kernel:
         place = self.find_member(struct, name)
         if place is None:
             near = nearest(name, self.member_names(struct))
-            told = f"; near names: {', '.join(near)}" if near else ""
+            told = f"; near names: {_told(near)}" if near else ""
             raise TypeMissing(f"{struct.kind} {struct.name} has no member {name} here{told}")
         return place
 
@@ -126,10 +132,13 @@ class Kernel:
             raise TypeMissing("this kernel does not tell the size of its type")
         return size
 
-    def unknown(self, name: str, *, constants: bool) -> SymbolMissing:
-        """The error for what is no variable (and no enum's constant, if it could be one); ``hints``
-        will tell of near names."""
+    def unknown(self, name: str, *, constants: bool, near: Sequence[str] = ()) -> SymbolMissing:
+        """The error for what is no variable (and no enum's constant, if it could be one); ``near``
+        are members that could be meant, of other near names ``hints`` will tell."""
         self._unknown[name] = constants
+        if near:
+            told = f"no member of the element, and no variable, is called {name}"
+            return SymbolMissing(f"{told}; near members: {_told(near)}")
         also = ", and no constant," if constants else ""
         why = "" if name.isupper() else self.copies.untold()  # else a constant is meant
         return SymbolMissing(f"the kernel has no variable{also} {name}{why and ': '}{why}")
@@ -146,8 +155,11 @@ class Kernel:
 
     def _hint(self, name: str, *, constants: bool) -> str:
         if name not in self._hints and len(self._hints) < MOST_HINTS:
-            near = (constants and self._enumerators.like(name)) or self._names_like(name)
-            self._hints[name] = f"; near {name}: {', '.join(near)}" if near else ""
+            near = self._names_like(name)
+            if constants:
+                known = (*near, *self._enumerators.like(name))
+                near = nearest(name, known) or known
+            self._hints[name] = f"; near {name}: {_told(near)}" if near else ""
         return self._hints.get(name, "")
 
     def _names_like(self, name: str) -> Sequence[str]:
@@ -209,3 +221,7 @@ class Kernel:
         array = target.address("cpuid_to_pcpu") + first * self.abi.pointer_size
         place = target.pointer(array) + target.offset(PCPU, EARLY)
         return place - self.allocations[first] & self.abi.address_mask
+
+
+def _told(names: Sequence[str]) -> str:
+    return ", ".join(map(quoted, names))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import add, itemgetter
 from typing import Any
 
 from kvm_exporter.kvm.expressions.budgets import Ledger
@@ -23,11 +23,23 @@ class Layout:
         self._gaps = -1 in places
         self._arrange = _getter(places)
 
-    def read(self, reading: Reading, ledger: Ledger) -> Column:
-        """The values; those of a block that cannot be read are read one by one."""
+    def read(self, reading: Reading, ledger: Ledger, copies: Iterable[int] = ()) -> Column:
+        """The values, with all their copies at these distances added up."""
+        values = self._values(reading, ledger, 0)
+        for distance in copies:
+            more = self._values(reading, ledger, distance)
+            values = _added(values, more) if ledger.gaps else list(map(add, values, more))
+        values.append(None)
+        ledger.gaps = ledger.gaps or self._gaps
+        return self._arrange(values)
+
+    def _values(self, reading: Reading, ledger: Ledger, distance: int) -> list[Any]:
+        """Those in all blocks, so far from their addresses; those of a block that cannot be read
+        are read one by one."""
         values: list[Any] = []
-        extend, read, allows = values.extend, reading.bytes, ledger.allows
-        for address, record in self._blocks:
+        extend, read, allows, mask = values.extend, reading.bytes, ledger.allows, reading.mask
+        for start, record in self._blocks:
+            address = start + distance & mask
             if not allows(record.size):
                 ledger.gaps = True
                 extend((None,) * len(record.parts))
@@ -39,9 +51,13 @@ class Layout:
                 pieces = list(reading.pieces(address, record, ledger))
                 ledger.lost(pieces.count(None))
                 extend(pieces)
-        values.append(None)
-        ledger.gaps = ledger.gaps or self._gaps
-        return self._arrange(values)
+        return values
+
+
+def _added(values: Sequence[Any], more: Sequence[Any]) -> list[Any]:
+    """Sums of each two; None where one is unread."""
+    pairs = zip(values, more, strict=True)
+    return [None if one is None or other is None else one + other for one, other in pairs]
 
 
 def _getter(places: Sequence[int]) -> Callable[[Sequence[Any]], Column]:

@@ -3,8 +3,8 @@
 1. A step's expression is a head, or a pointer to one, or with ``via`` a pointer to the first
    element; or it is an array, or a part of one.
 2. An array's elements are the list's, or what they point at.  Where these are heads themselves, as
-   in a hash table, or with ``via`` pointers to first elements, there are two walks, and the elements
-   between go by no name.
+   in a hash table, or with ``via`` pointers to first elements, there are two walks, and what is
+   between goes by no name.
 3. ``element`` is another type for what is behind pointers.  What lies in an array is of its type.
 """
 
@@ -23,12 +23,12 @@ from kvm_exporter.kvm.expressions.parsing import parse
 from kvm_exporter.kvm.expressions.phrases import indefinite
 from kvm_exporter.kvm.expressions.program import ELEMENT, Address, Strided, Walk
 from kvm_exporter.kvm.expressions.reads import Reads
-from kvm_exporter.kvm.expressions.spreads import JAIL, Spread
+from kvm_exporter.kvm.expressions.spreads import CPU, JAIL, Spread
 from kvm_exporter.kvm.expressions.surroundings import Frame
 from kvm_exporter.kvm.expressions.syntax import Every, EveryCpu, Node
 from kvm_exporter.kvm.expressions.wanted import Step
 from kvm_exporter.kvm.types.declare import spell
-from kvm_exporter.kvm.types.model import Array, Pointer, Type, resolve
+from kvm_exporter.kvm.types.model import Array, Composite, Pointer, Type, resolve
 
 MOST_ELEMENTS = 1 << 20
 """Of an array that is a list."""
@@ -73,6 +73,7 @@ class _Stepping:
     def _of(self, evaluation: Evaluation, node: Node) -> Listed:
         if isinstance(node, EveryCpu):
             of, cpus = evaluation.operands(node.of), self._kernel.cpus
+            self._refuse_copies(of)
             return self._array(of, max(cpus) + 1, cpus)
         if isinstance(node, Every):
             first, stop = evaluation.bound(node.first), evaluation.bound(node.stop)
@@ -130,6 +131,7 @@ class _Stepping:
         """What begins with a head, or with a pointer to the first element."""
         _, type_ = places.known(places.pointee(of.first))
         if not isinstance(type_, Pointer):
+            self._refuse_copies(of)
             return self._with(of, *shapes.shaped(self._kernel, type_, self._step))
         target = type_.target()
         if shapes.is_head(self._kernel, target):
@@ -141,10 +143,20 @@ class _Stepping:
         element = self._wanted(target)
         return self._with(of, *shapes.plain(self._kernel, element, self._step))
 
+    def _refuse_copies(self, of: Spread[Operand]) -> None:
+        """KvmError for a struct that each CPU has, and that is no list."""
+        one = places.pointee(of.first)
+        if CPU not in of.axes or one.type is None or shapes.is_head(self._kernel, one.type):
+            return
+        if isinstance(resolve(one.type), Composite):
+            what = f"each CPU has its own {spell(one.type)}, which is no list"
+            raise KvmError(f"{what}: metrics of its members take cpu: each")
+
     def _with(self, heads: Spread[Operand], shape: shapes.Shape, element: Type | None) -> Listed:
         starts = map(places.pointee, heads.values)
         addresses = tuple(Address(one.base, one.offset) for one in starts)
         walk = Walk(self._reads.all, addresses, shape)
         before = self._before
         jails = before.jails or JAIL in heads.axes
-        return Listed((*before.walks, walk), before.frame.inside(element), jails)
+        frame = replace(before.frame, cpus=before.frame.cpus or CPU in heads.axes)
+        return Listed((*before.walks, walk), frame.inside(element), jails)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions.casts import taken
@@ -12,10 +12,13 @@ from kvm_exporter.kvm.expressions.places import member
 from kvm_exporter.kvm.expressions.program import ABSOLUTE, ELEMENT, Position
 from kvm_exporter.kvm.expressions.spreads import CPU, JAIL, Spread, single, widened
 from kvm_exporter.kvm.expressions.surroundings import Frame
+from kvm_exporter.kvm.expressions.syntax import Member, Name, Node
 from kvm_exporter.kvm.objects.copies import Variable
+from kvm_exporter.kvm.objects.spelling import nearest
 from kvm_exporter.kvm.types.model import Composite, resolve
 
-ELEMENTS = {"it": 0, "outer": 1}
+OUTER = "outer"
+ELEMENTS = {"it": 0, OUTER: 1}
 """Names of the element and of that of the list around it."""
 
 POSITION = "position"
@@ -25,7 +28,12 @@ POSITION = "position"
 def named(kernel: Kernel, frame: Frame, name: str) -> Spread[Operand] | None:
     """What a name means in an expression, if it is no constant; None for nothing."""
     found = in_list(kernel, frame, name)
-    return variable(kernel, frame, name) if found is None else single(found)
+    if found is not None:
+        return single(found)
+    copies = variable(kernel, frame, name)
+    if copies is None and frame.element(0) is None and name in (*ELEMENTS, POSITION):
+        raise KvmError(f"{name} is of a list's element, and this is in no list")
+    return copies
 
 
 def in_list(kernel: Kernel, frame: Frame, name: str) -> Operand | None:
@@ -48,6 +56,24 @@ def _around(frame: Frame, name: str) -> Place:
     if found is None:
         raise KvmError(f"{name}: there is no list around this one")
     return found
+
+
+def around(frame: Frame, node: Member) -> Place | None:
+    """What ``outer.outer`` is, the element of a list further around; None for any other member."""
+    depth = 1
+    of: Node = node
+    while isinstance(of, Member) and of.name == OUTER and not of.arrow:
+        of, depth = of.of, depth + 1
+    if depth == 1 or not isinstance(of, Name) or of.text != OUTER:
+        return None
+    return frame.element(depth)
+
+
+def near_members(kernel: Kernel, frame: Frame, name: str) -> Sequence[str]:
+    """Members of the element that are spelled nearly so."""
+    element = frame.element(0)
+    type_ = resolve(element.type) if element and element.type else None
+    return nearest(name, kernel.member_names(type_)) if isinstance(type_, Composite) else ()
 
 
 def variable(kernel: Kernel, frame: Frame, name: str) -> Spread[Operand] | None:

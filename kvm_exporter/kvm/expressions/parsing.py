@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Never
 
 from kvm_exporter.kvm.expressions.syntax import (
@@ -264,3 +264,11 @@ def parts(node: Node) -> tuple[Node, ...]:
         case Call():
             return () if isinstance(node.argument, str) else (node.argument,)
     return (node.of,)
+
+
+def names_in(node: Node) -> Iterator[str]:
+    """The names of variables, constants and elements in it; not those behind a dot or an arrow."""
+    if isinstance(node, Name):
+        yield node.text
+    for part in parts(node):
+        yield from names_in(part)

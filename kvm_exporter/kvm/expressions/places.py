@@ -158,6 +158,12 @@ def leads_to_copies(operand: Operand) -> bool:
     return isinstance(type_, Pointer) and kinds.target(type_).percpu
 
 
+def pointing(operand: Operand, name: str) -> None:
+    """KvmError for a struct, of which a member is asked for as if it was a pointer."""
+    if isinstance(operand, Place) and isinstance(known(operand)[1], Composite):
+        raise KvmError(f"it is {described(operand)}, and no pointer: write .{name}")
+
+
 def follow(kernel: Kernel, reads: Reads, operand: Operand, number: int = 0) -> Place:
     """What one plain pointer points at, or the element ``number`` of an array."""
     if isinstance(operand, Reference):
@@ -166,8 +172,7 @@ def follow(kernel: Kernel, reads: Reads, operand: Operand, number: int = 0) -> P
     if isinstance(type_, Array):
         return element(kernel, at, number)
     if not isinstance(type_, Pointer) or at.counters is not None:
-        instead = ": write . and no ->" if isinstance(type_, Composite) else ""
-        raise KvmError(f"it is {described(operand)}, and points at nothing{instead}")
+        raise KvmError(f"it is {described(operand)}, and points at nothing")
     target = kinds.target(type_)
     base = pointer_read(kernel, at, reads)
     start = Place(target.type, base, 0, counters=0 if target.counters else None)

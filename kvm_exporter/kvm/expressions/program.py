@@ -4,9 +4,11 @@
    a list (ELEMENT is the innermost, ELEMENT - 1 the one around it, ...), or the number of a read
    before it, which is a pointer.  A null or unread pointer leads nowhere: what hangs on it is
    unread.
-2. A formula makes one value of the reads.  What uses an unread value is unread itself: a sum of
+2. A read may have copies elsewhere, a CPU's each: then its value is the sum of all of them, as a
+   whole number of any size.
+3. A formula makes one value of the reads.  What uses an unread value is unread itself: a sum of
    all CPUs is never a part of it.
-3. A series is a metric's label values with its value; one with an unread label or value is left
+4. A series is a metric's label values with its value; one with an unread label or value is left
    out.
 """
 
@@ -30,7 +32,9 @@ class Read:
     ``code`` is the struct module's, without byte order: an integer, pointer or float (``I``, ``q``,
     ``d``), ``16s`` for an array of char, TEXT for a string of unknown length.  Of a bit-field,
     ``bits`` of the integer count from ``shift`` on, counted from its least significant bit;
-    ``signed`` says that their highest is a sign.
+    ``signed`` says that their highest is a sign.  Of an integer that is none, ``copies`` are the
+    distances of others from the first, which lies at ``base`` plus ``offset``; the value is the sum
+    of all, and unread if one of them is.
     """
 
     base: int
@@ -39,6 +43,7 @@ class Read:
     shift: int = 0
     bits: int = 0
     signed: bool = False
+    copies: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +153,8 @@ class Chain:
     next; ``back``, a pointer that leads to ``back_to`` in the node before (or to ``first`` in the
     head), None where there is none.  A node lies at ``node`` in its element.  A ``circular`` list
     ends at its head; others at a null pointer, or with ``marked`` at an odd one (hlist_nulls), or a
-    ``ring`` where it comes back to its first node.  ``locked``: the lowest bit of the head's pointer
-    is none of it (hlist_bl).
+    ``ring`` where it comes back to its first node.  ``locked``: the lowest bit of the pointer in
+    the head is none of it (hlist_bl).
     """
 
     first: int

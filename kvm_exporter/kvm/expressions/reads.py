@@ -6,10 +6,15 @@ from kvm_exporter.kvm.expressions.program import Read
 
 
 class Reads:
-    """The reads of a program to be, in the order in which they were asked for."""
+    """The reads of a program to be, in the order in which they were asked for.
 
-    def __init__(self) -> None:
+    ``apart``: those of each CPU are read one by one, for who wants to see them (strides.py).
+    """
+
+    def __init__(self, *, apart: bool = False) -> None:
+        self.apart = apart
         self._numbers: dict[Read, int] = {}
+        self._distances: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -17,6 +22,11 @@ class Reads:
     def number(self, read: Read) -> int:
         """Its number, a new one or that of the same read before."""
         return self._numbers.setdefault(read, len(self._numbers))
+
+    def same(self, distances: tuple[int, ...]) -> tuple[int, ...]:
+        """These distances of copies, as the tuple that other reads have: there may be hundreds of
+        CPUs, and thousands of reads."""
+        return self._distances.setdefault(distances, distances)
 
     def forget(self, count: int) -> None:
         """Leave only the first ``count``: what followed was for nothing."""

@@ -4,7 +4,9 @@
    at once (chunks.py, layouts.py).
 2. Where all that lies is remembered: as long as the bases are the same, the next round begins with
    reading.
-3. Values are unread (None) of a null or unread base, of memory that is not there, and once a budget
+3. Values whose copies lie at the same distances have rounds of their own: where the first ones lie
+   tells where all do.
+4. Values are unread (None) of a null or unread base, of memory that is not there, and once a budget
    has ended.  Only the second are counted.
 """
 
@@ -39,18 +41,18 @@ class Round(Protocol):
 
 def rounds(reading: Reading, fields: Sequence[Field], *, absolute: bool) -> list[Round]:
     """What reads these fields, whose bases are known; ``absolute``: their offsets are addresses."""
-    numbers = [field for field in fields if field.code != TEXT]
-    texts = [field for field in fields if field.code == TEXT]
-    found: list[Round] = []
-    if numbers:
-        found.append(Numbers(reading, numbers, absolute=absolute))
+    numbers: dict[tuple[int, ...], list[Field]] = {}
+    texts: list[Field] = []
+    for field in fields:
+        (texts if field.code == TEXT else numbers.setdefault(field.copies, [])).append(field)
+    found: list[Round] = [Numbers(reading, alike, absolute=absolute) for alike in numbers.values()]
     if texts:
         found.append(Texts(reading, texts))
     return found
 
 
 class Numbers:
-    """A Round of what has a length."""
+    """A Round of what has a length; all fields have the same copies."""
 
     def __init__(self, reading: Reading, fields: Sequence[Field], *, absolute: bool) -> None:
         self._reading = reading
@@ -58,6 +60,7 @@ class Numbers:
         self._chunks = [chunk([field]) for field in fields] if absolute else chunks(fields)
         self._slots = [slot for one in self._chunks for slot in one.slots]
         self._bases = sorted({one.base for one in self._chunks})
+        self._copies = fields[0].copies
         self._known: list[Column] | None = None
         self._layout = Layout((), ())
 
@@ -95,7 +98,7 @@ class Numbers:
             at = dict(zip(self._bases, bases, strict=True))
             self._layout = layout(self._reading, self._chunks, at, len(bases[0]))
             self._known = bases
-        return self._layout.read(self._reading, ledger)
+        return self._layout.read(self._reading, ledger, self._copies)
 
 
 class Texts:

@@ -72,6 +72,8 @@ class Writer:
             if metric.symbol and not set(one.axes) <= {*rows.axes, JAIL}:
                 raise KvmError(f"label {name}: it has several values for one number")
             rows = met(rows, one, lambda row, text: (*row, text))
+        if self.frame.cpus and self.frame.each and CPU not in rows.axes:
+            raise KvmError("cpu: each: the lists of all CPUs are walked as one list here")
         axes = sorted({*rows.axes, JAIL} if self.frame.jails else rows.axes)
         keys = self._keys(metric, rows, axes)
         series = (

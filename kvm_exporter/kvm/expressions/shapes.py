@@ -45,6 +45,13 @@ class Link(NamedTuple):
     offset: int
 
 
+class Linking(NamedTuple):
+    """Which structs link the elements of a list, and ``what`` such a one is."""
+
+    fits: Callable[[Composite], bool]
+    what: str
+
+
 def is_head(kernel: Kernel, type_: Type) -> bool:
     """Whether a list, or a tree, begins with something of this type."""
     head = resolve(type_)
@@ -111,7 +118,8 @@ def _element(kernel: Kernel, head: Composite, first: str, step: Step) -> Type:
 
 def _queue(kernel: Kernel, head: Composite, kind: Queue, step: Step) -> Shaped:
     element = _element(kernel, head, kind.first, step)
-    link = _link(kernel, element, step.via, lambda one: _links(one, kind.next))
+    linking = Linking(lambda one: _links(one, kind.next), f"has {kind.next}")
+    link = _link(kernel, element, step.via, linking)
     following = link.offset + _at(kernel, link.type, kind.next)
     back = link.offset + _at(kernel, link.type, kind.back) if kind.back else None
     first = _at(kernel, head, kind.first)
@@ -125,7 +133,8 @@ def _tree(kernel: Kernel, head: Composite, kind: Branches, step: Step) -> Shaped
     def fits(one: Composite) -> bool:
         return any(_links(one, way.left[0]) for way in ways)
 
-    link = _link(kernel, element, step.via, fits)
+    names = " or ".join(way.left[0] for way in ways)
+    link = _link(kernel, element, step.via, Linking(fits, f"has {names}"))
     way = next(one for one in ways if kernel.find_member(link.type, one.left[0]))
     left, right = (link.offset + _branch(kernel, link.type, *one) for one in (way.left, way.right))
     return Shaped(Tree(_at(kernel, head, kind.root), left, right, 0), element)
@@ -157,25 +166,31 @@ def _node(kernel: Kernel, name: str, step: Step) -> tuple[Type, Link]:
     if not step.element:
         raise KvmError("element: of what type are they?  Linux's lists do not tell")
     element = kernel.type(step.element)
-    return element, _link(kernel, element, step.via, lambda one: one.name == name)
+    linking = Linking(lambda one: one.name == name, f"is a struct {name}")
+    return element, _link(kernel, element, step.via, linking)
 
 
-def _link(kernel: Kernel, element: Type, via: str, fits: Callable[[Composite], bool]) -> Link:
+def _link(kernel: Kernel, element: Type, via: str, wanted: Linking) -> Link:
     """The member that links elements: ``via``, or the only one that could."""
     struct = _struct(element)
-    name = via or _only(kernel, struct, fits)
+    name = via or _only(kernel, struct, wanted)
     place = kernel.member(struct, name)
     type_ = resolve(place.type)
-    if not isinstance(type_, Composite) or not fits(type_):
-        known = _told(_fitting(kernel, struct, fits))
-        raise KvmError(f"via: {name} does not link elements of such a list; these do: {known}")
+    if not isinstance(type_, Composite) or not wanted.fits(type_):
+        known = _told(_fitting(kernel, struct, wanted.fits))
+        others = f"these do: {known}" if known else f"it is none that {wanted.what}"
+        raise KvmError(f"via: {name} does not link elements of such a list; {others}")
     return Link(type_, place.bit_offset // 8)
 
 
-def _only(kernel: Kernel, struct: Composite, fits: Callable[[Composite], bool]) -> str:
-    found = _fitting(kernel, struct, fits)
-    if len(found) != 1:
-        raise KvmError(f"via: which member of {struct.name} links the elements: {_told(found)}?")
+def _only(kernel: Kernel, struct: Composite, wanted: Linking) -> str:
+    found = _fitting(kernel, struct, wanted.fits)
+    if not found:
+        what = f"no member of {spell(struct)} {wanted.what}"
+        raise KvmError(f"via: {what}; of what is deeper write the whole way (a.b)")
+    if len(found) > 1:
+        what = f"which member of {spell(struct)} links the elements"
+        raise KvmError(f"via: {what}: {_told(found)}?")
     return found[0]
 
 
@@ -189,7 +204,7 @@ def _fitting(kernel: Kernel, struct: Composite, fits: Callable[[Composite], bool
 
 
 def _told(names: Sequence[str]) -> str:
-    return ", ".join(names[:MOST_SHOWN]) or "none"
+    return ", ".join(names[:MOST_SHOWN])
 
 
 def _links(link: Composite, name: str) -> bool:

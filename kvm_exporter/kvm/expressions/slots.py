@@ -38,7 +38,7 @@ class Table:
 
     def __init__(self, *, absolute: bool) -> None:
         self._absolute = absolute
-        self._slots: dict[tuple[int, int, str], int] = {}
+        self._slots: dict[tuple[int, int, str, tuple[int, ...]], int] = {}
         self._fields: list[Field] = []
 
     @property
@@ -51,11 +51,11 @@ class Table:
         """Those of values that are read."""
         return range(FIRST, self.width)
 
-    def slot(self, base: int, offset: int, code: str) -> int:
-        """The slot of a value at ``offset`` from what is in the slot ``base``."""
-        found = self._slots.setdefault((base, offset, code), self.width)
+    def slot(self, base: int, offset: int, code: str, copies: tuple[int, ...] = ()) -> int:
+        """The slot of a value at ``offset`` from what is in the slot ``base``, with its copies."""
+        found = self._slots.setdefault((base, offset, code, copies), self.width)
         if found == self.width:
-            self._fields.append(Field(base, offset, code, found))
+            self._fields.append(Field(base, offset, code, found, copies))
         return found
 
     def field(self, slot: int) -> Field:
@@ -63,8 +63,9 @@ class Table:
         return self._fields[slot - FIRST]
 
     def at_element(self) -> list[Field]:
-        """Those that need no pointer to be followed, and no end to be found."""
-        return [one for one in self._fields if one.base == ADDRESS and one.code != TEXT]
+        """Those that need no pointer to be followed, no end to be found, and have no copies."""
+        near = (one for one in self._fields if one.base == ADDRESS and not one.copies)
+        return [one for one in near if one.code != TEXT]
 
     def with_bases(self, slots: Iterable[int]) -> set[int]:
         """Slots and those of the pointers that lead there."""
@@ -107,7 +108,8 @@ class Places:
         self._places: list[Place] = []
         for read in reads:
             table, base = self._base(read.base)
-            self._places.append(Place(table, tables[table].slot(base, read.offset, read.code)))
+            slot = tables[table].slot(base, read.offset, read.code, read.copies)
+            self._places.append(Place(table, slot))
 
     def read(self, number: int) -> Place:
         """Where a read's value is."""

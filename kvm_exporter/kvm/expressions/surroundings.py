@@ -19,13 +19,15 @@ class Frame:
     a name.
 
     ``stack``: the network stack that is meant, as Metric.vnet has it or itself; with ``jails``
-    values have a label for it.  ``each``: every CPU's copy is a value of its own.
+    values have a label for it.  ``each``: every CPU's copy is a value of its own.  ``cpus``: the
+    elements are of lists that each CPU has for itself.
     """
 
     elements: tuple[Type | None, ...] = ()
     stack: str | Vnet = HOST
     jails: bool = False
     each: bool = False
+    cpus: bool = False
 
     @property
     def jail(self) -> str:

@@ -1,16 +1,17 @@
 """How are many formulas worked out for one row?  Those that are alike at once.
 
-1. Most are values as they were read, or sums of as many such values each (of all CPUs): of these,
-   every value's first part is fetched together, then every second part, and added pairwise.
+1. Most are values as they were read, or sums of as many such values each (often of one: that of
+   all CPUs' copies): of these, every value's first part is fetched together, then every second
+   part, and added pairwise.
 2. What wraps in a sum's bits is rare: it is looked for only in the largest and the smallest.
 3. Others are functions, called one by one (formulas.py).
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from operator import itemgetter
 from typing import Any
 
 from kvm_exporter.kvm.expressions.formulas import Function, Functions, Row, plain_reads, valued
@@ -48,7 +49,7 @@ class Together:
 
     def _getter(self, formulas: Sequence[Formula]) -> AtOnce | None:
         reads = plain_reads(formulas, self._indices.reads)
-        return itemgetter(*map(self._indices.read, reads)) if reads else None
+        return operator.itemgetter(*map(self._indices.read, reads)) if reads else None
 
     @cached_property
     def _fast(self) -> AtOnce:
@@ -82,7 +83,9 @@ def _adding(getters: Sequence[AtOnce], bits: int, *, signed: bool) -> AtOnce:
     wrap = wrapping(bits, signed=signed)
 
     def add(row: Row) -> Values:
-        totals = list(map(sum, zip(*[getter(row) for getter in getters], strict=True)))
+        totals, *more = [getter(row) for getter in getters]
+        for part in more:
+            totals = list(map(operator.add, totals, part))
         high, low = max(totals), min(totals)
         if wrap(high) == high and wrap(low) == low:  # rule 2
             return totals

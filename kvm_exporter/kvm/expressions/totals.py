@@ -16,9 +16,10 @@ from kvm_exporter.kvm.errors import KvmError
 from kvm_exporter.kvm.expressions import folds
 from kvm_exporter.kvm.expressions.kernel import Kernel
 from kvm_exporter.kvm.expressions.operands import Number, Operand, Place, Reference
-from kvm_exporter.kvm.expressions.program import Apply, Formula, Sum
+from kvm_exporter.kvm.expressions.program import Apply, Formula, Read, Sum, Value
 from kvm_exporter.kvm.expressions.reads import Reads
 from kvm_exporter.kvm.expressions.spreads import CPU, Spread, folded, mapped, widened
+from kvm_exporter.kvm.expressions.strides import copied
 from kvm_exporter.kvm.expressions.surroundings import Frame
 from kvm_exporter.kvm.types.model import Enum, Integer
 
@@ -33,17 +34,40 @@ def numbers(
 
     KvmError for what is no number.
     """
-    found = each(kernel, reads, frame, operands)
-    if frame.each or CPU not in found.axes:
-        return found
-    return folded(found, (CPU,), partial(total, narrowest=INT))
+    if frame.each or CPU not in operands.axes:
+        return each(kernel, reads, frame, operands)
+    return folded(operands, (CPU,), partial(_of_cpus, kernel, reads))
 
 
 def each(kernel: Kernel, reads: Reads, frame: Frame, operands: Spread[Operand]) -> Spread[Number]:
     """The numbers that are there, those of each CPU apart where there are several."""
     if frame.each and CPU not in operands.axes and all(map(splits, operands.values)):
         return widened(operands, CPU, lambda one: folds.parts(kernel, reads, _place(one)))
+    if frame.each and CPU not in operands.axes and any(map(splits, operands.values)):
+        raise KvmError("cpu: each: some of these are counters of each CPU, others are not")
     return mapped(operands, lambda one: _number(kernel, reads, one))
+
+
+def _of_cpus(kernel: Kernel, reads: Reads, copies: Sequence[Operand]) -> Number:
+    """The copies of all CPUs added up."""
+    places = [one for one in copies if isinstance(one, Place)]
+    bases = {one.base for one in places}
+    plain = _integer(kernel, places[0]) if len(bases) == 1 and len(places) > 1 else None
+    if plain is None or len(places) < len(copies):
+        return total([_number(kernel, reads, one) for one in copies], narrowest=INT)
+    read, type_ = plain
+    offsets = (read.offset + one.offset - places[0].offset for one in places)
+    return _sum(copied(kernel, reads, read, offsets), type_, narrowest=INT)
+
+
+def _integer(kernel: Kernel, place: Place) -> tuple[Read, Integer] | None:
+    """How the integer there is read; None where there is another number, or one has to be made."""
+    reads = Reads()
+    number = folds.number(kernel, reads, place)
+    if number.formula != Value(0) or not isinstance(number.type, Integer):
+        return None
+    *pointers, read = reads.all
+    return None if pointers or read.bits else (read, number.type)
 
 
 def splits(operand: Operand) -> bool:
@@ -75,9 +99,14 @@ def total(parts: Sequence[Number], narrowest: int = LONG) -> Number:
         raise KvmError("states cannot be added up: take cpu: each")
     if not _alike(parts) or not isinstance(first.type, Integer):
         return Number(_added(formulas))
-    wraps = not first.type.signed and first.type.size >= narrowest
-    bits = 8 * first.type.size if wraps else 64
-    return Number(Sum(formulas, bits, signed=not wraps), first.type if wraps else folds.EXACT)
+    return _sum(formulas, first.type, narrowest)
+
+
+def _sum(formulas: tuple[Formula, ...], type_: Integer, narrowest: int) -> Number:
+    """The sum of integers of one type."""
+    wraps = not type_.signed and type_.size >= narrowest
+    bits = 8 * type_.size if wraps else 64
+    return Number(Sum(formulas, bits, signed=not wraps), type_ if wraps else folds.EXACT)
 
 
 def _alike(parts: Sequence[Number]) -> bool:

@@ -13,12 +13,13 @@ class Metric:
 
     ``symbol``: alternatives, the first that this kernel has counts; none for an info, which has
     labels only.  ``labels``: expressions by label, of texts or numbers; a text behind an ``=``
-    stands for itself (``=tcp``), several are joined (``da`` and ``0`` to ``da0``).  ``index``: the labels of ``[*]``, ``.*`` and slices in their
-    order; those that are not named are ``index``, ``index2``, ...  ``names``: what the numbers of
-    the first are called: ``enum zone_stat_item``, an array of texts (``vmstat_text``), or the texts
-    themselves.  ``cpu``: the copies of all CPUs ``sum``med up, or ``each`` with a label ``cpu``.
-    ``vnet``: the ``host``'s copy, ``all`` with a label ``jail``, or a jail's by its name or number.
-    With ``states`` the label that tells the state is ``index``'s first.
+    stands for itself (``=tcp``), several are joined (``da`` and ``0`` to ``da0``).  ``index``: the
+    labels of ``[*]``, ``.*`` and slices in their order; those that are not named are ``index``,
+    ``index2``, ...  ``names``: what the numbers of the first are called: ``enum zone_stat_item``,
+    an array of texts (``vmstat_text``), or the texts themselves.  ``cpu``: the copies of all CPUs
+    ``sum``med up, or ``each`` with a label ``cpu``.  ``vnet``: the ``host``'s copy, ``all`` with a
+    label ``jail``, or a jail's by its name or number.  With ``states`` the label that tells the
+    state is ``index``'s first.
     """
 
     name: str

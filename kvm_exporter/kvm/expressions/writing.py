@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import re
-
 from kvm_exporter.kvm.expressions.parsing import BINDING, PRECEDENCE
+from kvm_exporter.kvm.expressions.phrases import quoted
 from kvm_exporter.kvm.expressions.syntax import (
     Binary,
     Call,
@@ -22,13 +21,10 @@ from kvm_exporter.kvm.expressions.syntax import (
     Number,
     Unary,
 )
-from kvm_exporter.kvm.expressions.type_syntax import RESERVED
 
 PREFIX = len(PRECEDENCE)
 """How tightly what stands before a value binds: more than every operator between two."""
 BEHIND = PREFIX + 1
-
-PLAIN = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*", re.ASCII)
 
 
 def written(node: Node) -> str:
@@ -37,7 +33,7 @@ def written(node: Node) -> str:
         case Number():
             return repr(node.value)
         case Name():
-            return _name(node.text)
+            return quoted(node.text)
         case Cast() | Unary():
             before = f"({node.type})" if isinstance(node, Cast) else node.operator
             return before + _part(node.of, BEHIND)
@@ -53,7 +49,7 @@ def written(node: Node) -> str:
 def _behind(node: Member | Members | Index | Every | EveryCpu) -> str:
     match node:
         case Member():
-            return f"{'->' if node.arrow else '.'}{_name(node.name)}"
+            return f"{'->' if node.arrow else '.'}{quoted(node.name)}"
         case Members():
             return ".*"
         case EveryCpu():
@@ -68,10 +64,6 @@ def _behind(node: Member | Members | Index | Every | EveryCpu) -> str:
 
 def _end(node: Node | None) -> str:
     return "" if node is None else written(node)
-
-
-def _name(text: str) -> str:
-    return text if PLAIN.fullmatch(text) and text not in RESERVED else f"`{text}`"
 
 
 def _of(node: Node) -> str:

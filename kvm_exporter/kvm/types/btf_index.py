@@ -74,10 +74,12 @@ class Index:
 
 
 def spellings(strings: bytes, name: str) -> Iterator[int]:
-    """Where ``name`` stands in ``strings``."""
+    """Where ``name`` stands in ``strings``; a module's begin with a name, not with NUL."""
     wanted = b"\0" + name.encode("utf-8", "replace") + b"\0"
     if len(wanted) > LONGEST_NAME or wanted == b"\0\0":
         return
+    if strings.startswith(wanted[1:]):
+        yield 0
     at = -1
     for _ in range(MOST_SPELLINGS):
         at = strings.find(wanted, at + 1)

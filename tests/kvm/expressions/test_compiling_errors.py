@@ -20,7 +20,10 @@ struct node {
 };
 struct node node, *pointer; int number, numbers[4]; char name[8]; counter_u64_t counters[2];
 struct pair { uint64_t p_a, p_b; }; struct hold { struct { struct node *h_p; } h_in; };
-struct hold holder; struct node *pointers[3]; struct hidden *hidden; struct big { uint64_t b[3]; };
+struct hold holder; struct queue { struct node *lh_first; } queue;
+struct node *pointers[3];
+struct mixed { int m_plain; counter_u64_t m_counter; } mixed;
+struct hidden *hidden; struct big { uint64_t b[3]; };
 enum color color; double ratio;
 """
 
@@ -46,7 +49,7 @@ def kernel() -> Forged:
         ("1 + RAD", 5, "no variable, and no constant, RAD"),
         ("node.n_idd", 6, "struct node has no member n_idd here; near names: n_id"),
         ("node.n_next.n_id", 13, "it is a pointer: write ->n_id"),
-        ("node->n_id", 7, "points at nothing: write . and no ->"),
+        ("node->n_id", 7, "it is a struct node, and no pointer: write .n_id"),
         ("number.x", 8, "x: it is an int, and has no members"),
         ("pointer", 1, "a pointer is no number"),
         ("pointer->n_next + 1", 17, "a pointer is no number"),
@@ -78,13 +81,16 @@ def kernel() -> Forged:
         ("numbers[3:1]", 8, "[3:1] is no slice"),
         ("node.n_open[*]", 12, "does not tell how many elements"),
         ("pointer[*].n_id", 8, "does not tell how many elements"),
-        ("number[0]", 7, "points at nothing"),
+        ("number[0]", 7, "it is an int, and has no elements"),
+        ("node[0].n_id", 5, "it is a struct node, and has no elements"),
         ("number[*]", 7, "has no elements"),
         ("number.*", 8, "has no members"),
         ("untyped", 1, "declare it in types: or cast it"),
         ("untyped.x", 9, "declare it in types: or cast it"),
         ("(long)untyped", 2, "long has 8 bytes, and this variable 4"),
         ("(gone_t)untyped", 2, "gone_t"),
+        ("queue", 1, "a struct queue is the head of a list: its elements are under lists:"),
+        ("queue + 1", 1, "a struct queue is the head of a list"),
         ("hidden->x", 9, "does not tell what struct hidden is"),
         ("(struct big)counters", 2, "more than 2 counters"),
         ("percpu(number)", 1, "no pointer in memory"),
@@ -112,7 +118,12 @@ def test_an_error_points_at_its_column(expression: str, column: int, what: str) 
         ({"labels": {"l": "node"}}, "is no number"),
         ({"labels": {"l": "names_of_cpus"}}, "each CPU has a text of its own"),
         ({"labels": {"l": "numbers[*]"}}, "label l: it has several values for one number"),
-        ({"labels": {"l": "it.x"}}, "no variable it"),
+        ({"labels": {"l": "it.x"}}, "it is of a list's element, and this is in no list"),
+        ({"labels": {"l": "outer.x"}}, "outer is of a list's element"),
+        ({"labels": {"l": "position"}}, "position is of a list's element"),
+        ({"types": {"number": "struct {int x;}"}}, "types: number: struct {int x;}: '{'"),
+        ({"types": {"number": "gone_t"}}, "types: number: this kernel's type"),
+        ({"symbol": ("mixed.*",), "cpu": "each"}, "some of these are counters of each CPU"),
         ({"labels": {"cpu": "=x"}, "symbol": ("numbers_of_cpus",), "cpu": "each"}, "two labels"),
         ({"symbol": ("numbers[*]",), "index": ("a",), "labels": {"a": "=x"}}, "are called a"),
         ({"symbol": ("numbers[*]",), "names": "gone"}, "no variable gone"),

@@ -285,7 +285,11 @@ def test_numbers_of_metrics() -> None:
         ([Step(("first",), "e_name")], {}, "e_name is no pointer to the next"),
         ([Step(("tail",), "e_link.tqe_next")], {}, "these do: e_link"),
         ([Step(("tail",), "e_none")], {}, "no member e_none"),
-        ([Step(("list",))], {}, "which member of e links the elements: none?"),
+        (
+            [Step(("list",))],
+            {},
+            "no member of struct e has le_next; of what is deeper write the whole way",
+        ),
         ([Step(("tail",))], {"labels": {"l": "e_none"}}, "e_none: column 1"),
         ([Step(("tail",))], {"where": "e_none"}, "e_none: column 1"),
         ([Step(("tail",))], {"where": "es[*].e_id"}, "several values"),
@@ -302,6 +306,54 @@ def test_what_is_wrong_with_lists(steps: list[Step], more: dict[str, object], re
     assert found.lists == ()
     assert [one.metric for one in found.missing] == ["l"]
     assert reason in found.missing[0].reason
+
+
+def test_near_members() -> None:
+    """What is no member of the element may be one that is spelled nearly so."""
+    wanted = List("l", (Step(("tail",)),), (Metric("m", ("e_idd",)), Metric("n", ("e_idd[1]",))))
+    for missing in queues("tail").module(lists=[wanted]).missing:
+        assert "no member of the element, and no variable, is called e_idd" in missing.reason
+        assert "near members: e_id" in missing.reason
+
+
+def test_an_index_is_no_member() -> None:
+    """Indexes and bounds are worked out before there are elements; also where a variable of the
+    same name is there."""
+    kernel = queues("tail")
+    kernel.c.read("int e_id;")
+    kernel.put("e_id", 0xF000)
+    for text, name in (("es[e_id].e_id", "e_id"), ("es[0:it.e_id].e_id", "it")):
+        wanted = List("l", (Step(("tail",)),), (Metric("m", (text,)),))
+        (missing,) = kernel.module(lists=[wanted]).missing
+        assert f"{name} is of an element: an index is worked out while compiling" in missing.reason
+
+
+def test_lists_of_each_cpu_are_one() -> None:
+    """A label cpu cannot be had of them; a CPU's struct that is no list is told as such."""
+    kernel = queues("tail")
+    kernel.c.read("struct of_cpu { int o_n; struct tail o_list; } own;")
+    kernel.put("own", 0x9000, "percpu")
+    metrics = (Metric("m", ("e_id",), cpu="each"), Metric("n", ("e_id",)))
+    found = kernel.module(lists=[List("l", (Step(("own.o_list",)),), metrics)])
+    assert [one.metric for one in found.missing] == ["m"]
+    assert "the lists of all CPUs are walked as one list" in found.missing[0].reason
+    for of in ("own", "own[cpu]", "&own"):
+        (missing,) = kernel.module(lists=[List("l", (Step((of,)),), metrics)]).missing
+        assert "each CPU has its own struct of_cpu, which is no list" in missing.reason
+
+
+def test_lists_in_lists_in_lists() -> None:
+    """``outer.outer`` is the element of the list around the one around."""
+    kernel = queues("tail")
+    steps = (Step(("tail",)), Step(("e_plain",), "e_plain"), Step(("e_plain",), "e_plain"))
+    metrics = tuple(Metric(text, (text,)) for text in ("e_id", "outer.e_id", "outer.outer.e_id"))
+    found = kernel.module(lists=[List("l", steps, metrics)])
+    assert not found.missing
+    reads = found.lists[0].program.reads
+    assert [read.base for read in reads] == [ELEMENT, ELEMENT - 1, ELEMENT - 2]
+    more = [Metric("x", ("outer.outer.outer.e_id",))]
+    (missing,) = kernel.module(lists=[List("l", steps, tuple(more))]).missing
+    assert "has no member outer" in missing.reason
 
 
 def test_linux_heads_need_an_element() -> None:

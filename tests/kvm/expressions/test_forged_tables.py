@@ -1,8 +1,9 @@
-"""Are the elements of arrays of lists found: of hash tables, chains of plain pointers, and rings?"""
+"""Are the elements of arrays of lists found: of hash tables, plain chains, and rings?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from fakes.counted import ask
@@ -22,7 +23,7 @@ def machine(request: pytest.FixtureRequest) -> str:
 
 def chained(things: Sequence[Thing]) -> Thing | None:
     """The first of a chain of n_peer."""
-    for one, other in zip(things, things[1:], strict=False):
+    for one, other in pairwise(things):
         one.put("n_peer", other)
     return things[0] if things else None
 

@@ -316,7 +316,7 @@ def test_texts() -> None:
     series = [Series(at, (Value(6 + at),), Constant(1)) for at in range(6)]
     collected = collect(memory, reads, *series)
     told = [[labels[0] for labels, _ in one] for one in collected.samples]
-    assert told == [["mbuf"], ["mbuf"], ["zzz"], ["z"], [], []]
+    assert told == [["mbuf"], ["mbuf"], ["zzz"], ["z"], [""], []]
     assert collected.unreadable == 1
     assert [one for one in memory.reads if texts <= one[0] < texts + 256] == [(texts, 64)]
     memory.put(texts, f"{len(long)}s", long)

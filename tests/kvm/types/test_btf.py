@@ -311,6 +311,18 @@ def test_a_modules_types_continue_the_kernels(abi: str) -> None:
     assert types.pointer_size == base.pointer_size == ABIS[abi].pointer
 
 
+def test_the_first_name_of_a_module_s_strings() -> None:
+    """The kernel's strings begin with a NUL, a module's with a name (libbpf): it is found, too."""
+    base = records()
+    base.add(btf.STRUCT, "kernels", 8, [base.name("a"), 1, 0], 1)
+    split = records("<", base)
+    assert split.name("first") == base.strings_end
+    split.add(btf.STRUCT, "first", 8, [split.name("b"), 1, 0], 1)
+    module = BtfTypes(split.data, BtfTypes(base.data))
+    assert members(module.find("struct first")) == [("b", 0, None)]
+    assert members(module.find("struct kernels")) == [("a", 0, None)]
+
+
 def test_a_module_may_name_its_types_as_the_kernel_does() -> None:
     """A module's own struct of a name that the kernel's strings have is the module's."""
     base = records()

@@ -3,6 +3,7 @@
 1. Names, formats and descriptions are asked for once, when a leaf is first seen.  After that a
    collection asks for the values, and of one leaf in ROUNDS whether the one behind it is still the
    same: so a new one is found within ROUNDS collections, and one that is gone at once, by ENOENT.
+   Of one that is still there then, ENOENT is its handler's answer: the tree is not walked again.
 2. A value's buffer has the size of its type, as a C program's would: the kernel chooses the width
    of some answers by it (sysctl_handle_bool(), vm.stats).  An array does not fit, which is
    remembered: then the whole answer is asked for.  What says a struct and is a list is not asked
@@ -42,9 +43,12 @@ NAMELESS = Sysctl((), ())
 
 
 class Leaf:
-    """A leaf, and how it is read; ``reader`` None: not at all."""
+    """A leaf, and how it is read; ``reader`` None: not at all.
 
-    __slots__ = ("mib", "reader", "size", "sysctl", "text")
+    ``denied``: the kernel said ENOENT when it was read last, which a handler may say as well.
+    """
+
+    __slots__ = ("denied", "mib", "reader", "size", "sysctl", "text")
 
     def __init__(self, mib: Mib, sysctl: Sysctl, reader: Reader | None) -> None:
         self.mib = mib
@@ -52,6 +56,7 @@ class Leaf:
         self.reader = reader
         self.size = reader.size if reader else None
         self.text = isinstance(reader, Text)
+        self.denied = False
 
     def widen(self) -> None:
         """Remember that the answer is longer than a value of its type (rule 2)."""
@@ -103,8 +108,9 @@ class LiveSysctls:
                 if not wanted or leaf.mib in seen or below(leaf.sysctl.parts, others):
                     continue
                 seen.add(leaf.mib)
-                value, gone = self._value(leaf)
-                tree.stale |= gone
+                denied = leaf.denied
+                value, leaf.denied = self._value(leaf)
+                tree.stale |= leaf.denied and not denied
                 if value is not None:
                     yield Setting(leaf.sysctl, value)
 
@@ -116,7 +122,7 @@ class LiveSysctls:
                 leaf = self._leaf(self._walk.told(self._walk.root(name), None))
             except OSError as e:
                 if e.errno != errno.ENOENT:
-                    self._tally.add(name, e.errno)
+                    self._tally.add(SOURCE, e.errno)
                 return None
             self._named[name] = leaf
         value, gone = self._value(leaf)

@@ -5,6 +5,7 @@
 2. A module's CTF is its own file's, or in memory where DTrace asked for it (linker_files.py).  With
    a parent named in it, it means the kernel's types where it does not tell them itself.
 3. Where the kernel's types are from elsewhere it is asked alone.
+4. Types of modules that were unloaded are forgotten when they are more than those of loaded ones.
 """
 
 from __future__ import annotations
@@ -76,8 +77,10 @@ class ModuleTypes:
             raise
 
     def _of_modules(self) -> Iterator[Ctf]:
-        for module in islice(self._modules(), MOST_MODULES):
-            key = module.path, module.id
+        modules = {(one.path, one.id): one for one in islice(self._modules(), MOST_MODULES)}
+        if modules and len(self._known) > 2 * len(modules):
+            self._known = {key: types for key, types in self._known.items() if key in modules}
+        for key, module in modules.items():
             if key not in self._known:
                 self._known[key] = self._read(module)
             types = self._known[key]

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from kvm_exporter.kvm.errors import FormatError, KvmError
+from kvm_exporter.kvm.errors import FormatError, KvmError, TypeMissing
 from kvm_exporter.kvm.objects.freebsd.sysctlkinds import NODE, SKIPPED, TYPE_MASK
 from kvm_exporter.kvm.objects.freebsd.sysctlwalk import MOST
-from kvm_exporter.kvm.target import Target
+from kvm_exporter.kvm.target import INTEGERS, Target
 from kvm_exporter.kvm.types.flatten import layout
 
 OID = "struct sysctl_oid"
@@ -132,7 +132,12 @@ class Nodes:
         self._links = next((links for links in LINKS if has(links[0])), ())
         optional = [one for one in (LABEL, self._children) if one and has(one)]
         wanted = (*PLAIN, *optional, *self._links)
-        compiled = layout(target.types, target.abi, OID, wanted).compile(wanted)
+        found = layout(target.types, target.abi, OID, wanted)
+        arrays = () if len(self._links) > 1 else self._links  # rbe_link
+        for name in set(wanted).difference(arrays):
+            if found.members[name].code not in INTEGERS:
+                raise TypeMissing(f"{OID}: {name} is no integer here")
+        compiled = found.compile(wanted)
         self._decoder, self._names = compiled.decoder, compiled.names
         self.seen: set[int] = set()
 

@@ -77,6 +77,8 @@ class Number(NamedTuple):
             return self._scaled(one)
         count, rest = divmod(len(raw), width)
         if count and not rest:
+            if is_temperature(self.format):  # one of several may be none
+                return None
             return tuple(struct.unpack(f"{self.order}{count}{self.code}", raw))
         if count or len(raw) not in {1, 2, 4}:
             return None

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple, Protocol
 
 from kvm_exporter.kvm.abi import Abi
-from kvm_exporter.kvm.errors import KvmError, TypeMissing, Unsupported
+from kvm_exporter.kvm.errors import FormatError, KvmError, TypeMissing, Unsupported
 from kvm_exporter.kvm.layout import Layout
 from kvm_exporter.kvm.objects.freebsd import sysctlkinds as kinds
 from kvm_exporter.kvm.objects.freebsd.layouts import layout
@@ -242,10 +242,10 @@ class Structs:
             found = resolve(self._types().find(f"struct {name}"))
             if not isinstance(found, Composite) or not 0 < found.size <= LARGEST:
                 return None
-            columns = tuple(_columns(found, self._abi, "", 0, 0))
+            columns = tuple(_Columns(self._abi).of(found, "", 0, 0))
         except KvmError:
             return None
-        if len(columns) > MOST_MEMBERS or any(_end(one) > found.size for one in columns):
+        if not columns or any(_end(one) > found.size for one in columns):
             return None
         return Record(self._abi.order, found.size, columns)
 
@@ -262,20 +262,33 @@ def _of_layout(found: Layout) -> Record:
     return Record("<" if found.order == "<" else ">", found.size, tuple(columns))
 
 
-def _columns(of: Composite, abi: Abi, path: str, base: int, depth: int) -> Iterator[Column]:
-    """The members that are numbers or texts, those of structs in the struct too (rule 3)."""
-    if of.kind != "struct" or depth > DEEPEST:
-        return
-    for one in of.members[:MOST_MEMBERS]:
-        if one.bit_size is not None or SPARE.fullmatch(one.name):
-            continue
-        declared = resolve(one.type())
-        at = base + one.bit_offset // 8
-        name = ".".join(filter(None, (path, one.name)))
-        if isinstance(declared, Composite):
-            yield from _columns(declared, abi, name, at, depth + 1)
-        else:
-            yield from _column(name, at, declared, abi)
+class _Columns:
+    """The columns of one struct; ``left`` are the members that may still be looked at."""
+
+    def __init__(self, abi: Abi) -> None:
+        self._abi = abi
+        self._left = MOST_MEMBERS
+
+    def of(self, struct: Composite, path: str, base: int, depth: int) -> Iterator[Column]:
+        """The members that are numbers or texts, those of structs in the struct too (rule 3).
+
+        Errors: FormatError for more members than any struct has.
+        """
+        if struct.kind != "struct" or depth > DEEPEST:
+            return
+        self._left -= len(struct.members)
+        if self._left < 0:
+            raise FormatError(f"struct {struct.name}: damaged type information")
+        for one in struct.members:
+            if one.bit_size is not None or SPARE.fullmatch(one.name):
+                continue
+            declared = resolve(one.type())
+            at = base + one.bit_offset // 8
+            name = ".".join(filter(None, (path, one.name)))
+            if isinstance(declared, Composite):
+                yield from self.of(declared, name, at, depth + 1)
+            else:
+                yield from _column(name, at, declared, self._abi)
 
 
 def _column(name: str, at: int, declared: Type, abi: Abi) -> Iterator[Column]:

@@ -136,9 +136,14 @@ class LinuxCopies:
 
     def untold(self) -> str:
         """As Copies.untold: kernels without CONFIG_KALLSYMS_ALL tell few variables."""
-        if variables.has(self._target, ALWAYS_THERE):
+        if self._tells_variables:
             return ""
         return "its kallsyms have functions only (no CONFIG_KALLSYMS_ALL); its vmlinux tells more"
+
+    @cached_property
+    def _tells_variables(self) -> bool:
+        """Looked for once: for each name that is not there, all of kallsyms is searched."""
+        return variables.has(self._target, ALWAYS_THERE)
 
     def generation(self) -> Hashable:
         """The modules that are loaded, and the CPUs that run; of a dump always the same."""

@@ -476,6 +476,19 @@ def test_a_kernel_without_a_tree_says_so():
         list(sysctls.read(("",)))
 
 
+@pytest.mark.parametrize("member", ["oid_refcnt", "oid_running"])
+def test_types_that_are_no_sysctls_say_so(monkeypatch, member):
+    """Where a member that is needed is no number, nothing but a KvmError comes of it."""
+    text = SHAPES["tree"].replace("oid_descr", "oid_other").replace("oid_label", "oid_told")
+    odd = text.replace(f"{member};", f"{member}; struct {{ char c[12]; }} oid_descr;")
+    assert odd != text
+    monkeypatch.setitem(SHAPES, "tree", odd + "struct odd { int oid_label; };")
+    dead = Dead()
+    dead.oids.leaf("kern.a", INT, "sysctl_handle_int", None, "I", arg2=1)
+    with pytest.raises(KvmError, match="oid_descr"):
+        dead.values("kern")
+
+
 def everything():
     """A kernel with every handler that is known, and most formats."""
     dead = Dead(jails={"web": 3})

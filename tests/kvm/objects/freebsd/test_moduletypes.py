@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from fakes.counting import opened
 from fakes.sources import Bytes
@@ -14,6 +16,7 @@ from forge.linker import Loaded
 from kvm_exporter.kvm.errors import TypeMissing
 from kvm_exporter.kvm.objects.freebsd.modules import Modules
 from kvm_exporter.kvm.objects.freebsd.moduletypes import with_modules
+from kvm_exporter.kvm.symbols.module import Module
 from kvm_exporter.kvm.target import Target
 from kvm_exporter.kvm.types.ctf import Ctf as CtfTypes
 from kvm_exporter.kvm.types.model import Composite, Pointer, Types, resolve
@@ -137,6 +140,24 @@ def test_a_module_that_is_loaded_later_is_found() -> None:
     kernel.counting.world.write(old.value, bytes(size))
     with pytest.raises(TypeMissing):
         types.find("struct pf_status")
+
+
+def test_types_of_modules_that_were_unloaded_are_forgotten() -> None:
+    """A module that is loaded again and again costs no more memory than a few."""
+    target = opened(Kernel().counting)
+    data = Ctf(cdecl.Declarations(MODULE)).data
+    loaded: list[Module] = []
+    origin = Origin(target.types, "forged", Bytes(b""))
+    types = with_modules(origin, lambda: loaded, target.tally).types
+    few = 0
+    for number in range(30):
+        loaded[:] = [Module("pf.ko", "/k/pf.ko", number, 0, 0, None, ctf=lambda: data)]
+        assert isinstance(types.find("struct pf_status"), Composite)
+        if number in (0, 29):
+            gc.collect()
+            known = sum(isinstance(one, CtfTypes) for one in gc.get_objects())
+            few = few or known
+    assert known <= few + 2
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xf1\xcf", b"garbage" * 20])

@@ -395,6 +395,49 @@ def test_a_leaf_that_is_gone_is_dropped(kernel):
     assert kernel.tally.counts() == {}
 
 
+def test_a_leaf_whose_handler_says_enoent_costs_one_walk(kernel):
+    """It is there, so the tree is not walked again for it; a value that comes later is read."""
+    filled(kernel)
+    late = kernel.tree.add("vm.stats.none", INT, "I", errno.ENOENT)
+    questions = []
+    for _ in range(4):
+        kernel.tree.asked.clear()
+        assert "vm.stats.none" not in kernel.values()
+        questions.append(sum(mib[:2] == (0, 2) for mib in kernel.tree.asked))
+    leaves = len(kernel.values()) + 1
+    assert questions[1] > leaves
+    assert max(questions[2:]) < leaves
+    late.answer = bytes(4)
+    assert kernel.values()["vm.stats.none"] == 0
+    assert kernel.tally.counts() == {}
+
+
+def test_a_struct_of_endless_structs_has_no_value():
+    """Damaged types that nest structs without end are given up in bounded time."""
+    looked = 0
+
+    def inner(type_):
+        nonlocal looked
+        looked += 1
+        assert looked < 100_000
+        return type_
+
+    found = Composite("struct", "leaf", 8, (Member("p", lambda: inner(Pointer(8, Void)), 0),))
+    for depth in range(6):
+        members = tuple(Member(f"m{at}", lambda of=found: inner(of), 0) for at in range(1000))
+        found = Composite("struct", f"n{depth}", 8, members)
+    kernel = Kernel(types=SomeTypes(endless=found))
+    kernel.tree.add("vm.endless", OPAQUE, "S,endless", bytes(8))
+    kernel.tree.add("vm.here", INT, "I", bytes(4))
+    assert kernel.values() == {"vm.here": 0}
+
+
+def test_temperatures_together_are_left_out(kernel):
+    """An array under a name in degrees Celsius would be tenths of kelvins."""
+    kernel.tree.add("hw.temperatures", INT, "IK", struct.pack("<2i", 3001, -1))
+    assert kernel.values() == {}
+
+
 def test_a_tree_that_is_gone_has_nothing(kernel):
     """And is there again when it comes again."""
     filled(kernel)

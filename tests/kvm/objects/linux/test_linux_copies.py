@@ -19,6 +19,7 @@ from kvm_exporter.kvm.expressions.plan import Plan
 from kvm_exporter.kvm.expressions.wanted import Metric, Module
 from kvm_exporter.kvm.memory import Symbol
 from kvm_exporter.kvm.objects.copies import Variable
+from kvm_exporter.kvm.objects.linux import variables
 from kvm_exporter.kvm.objects.linux.copies import LinuxCopies
 from kvm_exporter.kvm.target import Target
 from kvm_exporter.kvm.types.model import Type, Types
@@ -230,3 +231,13 @@ def test_what_is_not_told() -> None:
     assert LinuxCopies(target(world)).untold() == ""
     bare = World(MODERN, cdecl.AMD64)
     assert "CONFIG_KALLSYMS_ALL" in LinuxCopies(target(bare)).untold()
+
+
+def test_what_is_not_told_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel of many unknown names is not searched again for each of them."""
+    looked = []
+    monkeypatch.setattr(variables, "has", lambda _, *names: looked.append(names))
+    copies = LinuxCopies(target(World(MODERN, cdecl.AMD64)))
+    looked.clear()
+    assert copies.untold() == copies.untold() != ""
+    assert len(looked) == 1
