@@ -101,7 +101,8 @@ def series():
     each = [[per_cpu(events, cpu).event.value_() for cpu in cpus]]
     for one in pointers:
         each.append([per_cpu_ptr(one, cpu).mibs.value_() for cpu in cpus])
-    sums = [[sum(row) for row in zip(*copies)] for copies in each]
+    # one CPU may count down what another counted up: parts are below zero
+    sums = [[sum(row) % 2**64 for row in zip(*copies)] for copies in each]
     return sums + [[one for copy in copies for one in copy] for copies in each]
 def elements():
     found = []

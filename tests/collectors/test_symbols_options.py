@@ -221,6 +221,12 @@ def test_an_unknown_module_has_near_names():
         configured("{modules: [freebsd-tpc]}")
 
 
+def test_a_module_is_named_once():
+    """Twice the same would be two accounts that Prometheus cannot tell apart."""
+    with pytest.raises(config.ConfigError, match="freebsd-tcp is named twice"):
+        configured("{modules: [freebsd-tcp, freebsd-udp, freebsd-tcp]}")
+
+
 def test_what_stands_in_the_configuration_is_a_module_too():
     """Metrics beside ``modules`` are asked for like those of a file."""
     options = configured("{types: {a: int}, metrics: [{name: b, symbol: a}]}")

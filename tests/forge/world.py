@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator, Mapping, Sequence
+from random import Random
 from typing import Literal, NamedTuple
 
 from forge import cdecl
@@ -170,6 +171,18 @@ class World:
             pages[page] = old[:within] + part + old[within + len(part) :]
             address += len(part)
             data = data[len(part) :]
+
+    def damage(self, chance: Random, times: int) -> None:
+        """Other words in so many places: addresses of something, small numbers, anything."""
+        blocks = [block for block in self._blocks.values() if len(block) >= 8]
+        addresses = list(self._blocks)
+        for _ in range(times):
+            block = chance.choice(blocks)
+            at = chance.randrange(len(block) - 7)
+            word = chance.choice(
+                [chance.choice(addresses), chance.getrandbits(64), chance.getrandbits(8)]
+            )
+            block[at : at + 8] = word.to_bytes(8, self.byteorder)
 
     # lists, as sys/sys/queue.h has them
 

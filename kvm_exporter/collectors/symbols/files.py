@@ -20,7 +20,7 @@ from kvm_exporter.collectors.symbols.options import (
 from kvm_exporter.typed_yaml import document
 from kvm_exporter.typed_yaml.decode import Decoder, Invalid, suggestion
 from kvm_exporter.typed_yaml.document import ConfigError
-from kvm_exporter.typed_yaml.option import File, Help, OneOrMore, Reads
+from kvm_exporter.typed_yaml.option import File, Help, OneOrMore, OptionError, Reads
 
 SHIPPED = Path(__file__).with_name("shipped")
 """config/symbols of the source tree."""
@@ -78,8 +78,13 @@ class SymbolsOptions:
     sysctls: Sysctls = ()
 
     def __post_init__(self) -> None:
-        """As of any module."""
+        """As of any module; each other one once."""
         _ = self.own
+        seen: set[str] = set()
+        for file in self.modules or ():
+            if file.name in seen:
+                raise OptionError("modules", f"{file.name} is named twice")
+            seen.add(file.name)
 
     @property
     def own(self) -> ModuleOptions:

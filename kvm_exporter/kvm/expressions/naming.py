@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kvm_exporter.kvm.errors import KvmError
+from kvm_exporter.kvm.errors import KvmError, TypeMissing
 from kvm_exporter.kvm.expressions.casts import taken
 from kvm_exporter.kvm.expressions.kernel import Kernel
 from kvm_exporter.kvm.expressions.operands import Number, Operand, Place
@@ -15,12 +15,14 @@ from kvm_exporter.kvm.expressions.surroundings import Frame
 from kvm_exporter.kvm.expressions.syntax import Member, Name, Node
 from kvm_exporter.kvm.objects.copies import Variable
 from kvm_exporter.kvm.objects.spelling import nearest
-from kvm_exporter.kvm.types.model import Composite, resolve
+from kvm_exporter.kvm.types.declare import spell
+from kvm_exporter.kvm.types.model import Composite, Enum, Integer, Type, resolve
 
 OUTER = "outer"
 ELEMENTS = {"it": 0, OUTER: 1}
 """Names of the element and of that of the list around it."""
 
+SCALARS = (Integer, Enum)
 POSITION = "position"
 """The element's number in its list."""
 
@@ -100,8 +102,21 @@ def _template(kernel: Kernel, found: Variable) -> Place:
     """The variable itself, or what its copies are made of."""
     own, declared = kernel.type_of(found), kernel.declared(found)
     if declared is None:
+        _fitting(found, own)
         return Place(own, ABSOLUTE, found.address, size=found.size)
     return taken(kernel, Place(own, ABSOLUTE, found.address, size=found.size), declared)
+
+
+def _fitting(found: Variable, own: Type | None) -> None:
+    """Refuse a number that is larger than its symbol: behind it lies something else.
+
+    Clang makes a byte of a static variable that only ever has two values (GlobalOpt), which then
+    tells which of them it is; the type information does not know (pg_g, pmap_initialized).
+    """
+    type_ = resolve(own) if own else None
+    if isinstance(type_, SCALARS) and found.size and type_.size > found.size:
+        told = f"{spell(type_)}, its type, has {type_.size} bytes, its symbol {found.size}"
+        raise TypeMissing(f"{told}: declare in types: what {found.name} is, as bool")
 
 
 def _of_cpus(kernel: Kernel, template: Place) -> Iterator[tuple[int, Place]]:

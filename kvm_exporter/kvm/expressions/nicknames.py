@@ -31,7 +31,11 @@ def nicknames(kernel: Kernel, wanted: Wanted, keys: Collection[Key]) -> Mapping[
     known = {key: str(key) for key in keys}
     numbers = [key for key in keys if isinstance(key, int)]
     told = _told(kernel, wanted, numbers) if wanted and numbers else {}
-    return known | {key: name for key, name in told.items() if name and key in known}
+    given = {key: name for key, name in told.items() if name and key in known}
+    for key in known.keys() - given.keys():
+        if known[key] in given.values():
+            raise KvmError(f"names: one is called {known[key]}, and number {key} has no name")
+    return known | given
 
 
 def _told(kernel: Kernel, wanted: Wanted, numbers: Collection[int]) -> Mapping[int, str | None]:

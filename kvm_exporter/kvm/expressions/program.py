@@ -9,7 +9,7 @@
 3. A formula makes one value of the reads.  What uses an unread value is unread itself: a sum of
    all CPUs is never a part of it.
 4. A series is a metric's label values with its value; one with an unread label or value is left
-   out.
+   out.  A label behind a null pointer is an empty text.
 """
 
 from __future__ import annotations

@@ -31,14 +31,16 @@ def _plain(kernel: Kernel, place: Place, type_: Scalar) -> Read:
 
 
 def _field(kernel: Kernel, place: Place, type_: Scalar) -> Read:
-    """A bit-field: from the smallest aligned integer in which it lies."""
+    """A bit-field: from the smallest aligned integer in which it lies, in packed structs from one
+    that begins where it does."""
     first, width = place.bits or (0, 0)
     at = place.offset + first // 8
-    for size, code in INTEGER_CODES.items():
-        start = at - at % size
+    aligned = [(size, at - at % size) for size in INTEGER_CODES]
+    for size, start in (*aligned, *((size, at) for size in INTEGER_CODES)):
         skipped = 8 * (place.offset - start) + first
         if 0 < width <= 8 * size - skipped:
             little = kernel.abi.order == "<"
             shift = skipped if little else 8 * size - skipped - width
-            return Read(place.base, start, code.upper(), shift, width, is_signed(type_))
+            code = INTEGER_CODES[size].upper()
+            return Read(place.base, start, code, shift, width, is_signed(type_))
     raise KvmError(f"a bit-field of {width} bits from bit {first} on cannot be read")

@@ -51,9 +51,9 @@ def each(kernel: Kernel, reads: Reads, frame: Frame, operands: Spread[Operand]) 
 def _of_cpus(kernel: Kernel, reads: Reads, copies: Sequence[Operand]) -> Number:
     """The copies of all CPUs added up."""
     places = [one for one in copies if isinstance(one, Place)]
-    bases = {one.base for one in places}
-    plain = _integer(kernel, places[0]) if len(bases) == 1 and len(places) > 1 else None
-    if plain is None or len(places) < len(copies):
+    alike = len(places) == len(copies) > 1 and len({one.base for one in places}) == 1
+    plain = _integer(kernel, places[0]) if alike else None
+    if plain is None:
         return total([_number(kernel, reads, one) for one in copies], narrowest=INT)
     read, type_ = plain
     offsets = (read.offset + one.offset - places[0].offset for one in places)

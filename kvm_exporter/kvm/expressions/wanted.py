@@ -37,7 +37,7 @@ class Step:
     """A list: ``of`` is its head, or an array (``swtailq``, ``cpuid_to_pcpu[*]``); alternatives.
 
     ``via``: the member that links the elements, ``element``: their type (``struct swdevt``); each
-    may be empty where the head's type tells.
+    may be empty where the head's type tells.  With ``via`` an array's pointers lead to chains.
     """
 
     of: tuple[str, ...]
@@ -51,7 +51,8 @@ class List:
 
     In expressions the element's members go by their names, ``it`` is the element itself, ``outer``
     that of the list around.  ``labels`` are every metric's.  Elements of which ``where`` is 0 do
-    not count.  Elements with the same labels are one series: their values are added up.
+    not count.  Elements with the same labels are one series: their values are added up; where all
+    labels are fixed texts, those of no elements to 0.
     """
 
     name: str

@@ -31,6 +31,7 @@ from kvm_exporter.kvm.symbols.symtab import (
     SHN_ABS,
     SHN_UNDEF,
     STB_GLOBAL,
+    STB_LOCAL,
     STB_WEAK,
     STT_OBJECT,
     Entry,
@@ -168,10 +169,12 @@ class ElfSymbols:
     def objects(self) -> Iterator[str]:
         """The names of the data objects whose types CTF tells, in its order.
 
+        Of static variables of one name all but the first, which is found by it, are "".
+
         Which these are: fbt_ctfoff_init() of sys/cddl/dev/fbt/fbt.c.  Errors: FormatError for more
         text than any table of strings has, which damaged symbols could share.
         """
-        left = MOST_STRING_BYTES
+        left, static = MOST_STRING_BYTES, set[bytes]()
         for entry in self.table:
             placed = entry.value if entry.section == SHN_ABS else entry.section != SHN_UNDEF
             if entry.type == STT_OBJECT and entry.name and placed:
@@ -179,6 +182,10 @@ class ElfSymbols:
                 left -= len(name)
                 if left < 0:
                     raise FormatError("the names of a symbol table have no end: it is damaged")
+                if entry.bind == STB_LOCAL and name in static:
+                    name = b""
+                elif entry.bind == STB_LOCAL:
+                    static.add(name)
                 yield name.decode("utf-8", "surrogateescape")
 
 

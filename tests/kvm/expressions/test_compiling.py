@@ -394,6 +394,12 @@ def test_members() -> None:
     ]  # fmt: skip
 
 
+def test_a_name_is_no_other_number() -> None:
+    """Elements with and without a name are never called the same."""
+    assert "one is called 1, and number 1 has no" in kernel().error("numbers[*]", names=("1",))
+    assert kernel().one("numbers[*]", names=("3", "2", "1", "0")).series
+
+
 @pytest.mark.parametrize(
     ("names", "told"),
     [

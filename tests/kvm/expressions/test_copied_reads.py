@@ -129,6 +129,16 @@ def test_copies_behind_the_end_of_addresses() -> None:
     memory.put(base + 7 * PAGE, "I", 300)
     read = Read(ABSOLUTE, base, "I", copies=(2**32 - 3 * PAGE, 7 * PAGE))
     assert values(collected(memory, [read], Value(0))) == [321]
+    assert memory.reads == [(base + place, 4) for place in (0, -3 * PAGE, 7 * PAGE)]
+
+
+def test_a_copy_that_is_read_for_itself_too() -> None:
+    """The first copy alone, and all of them, are two values of one place."""
+    memory = Bare()
+    for place in (0, *FAR):
+        memory.put(memory.base + place, "Q", 7)
+    reads = [Read(ABSOLUTE, memory.base, "Q", copies=copies) for copies in (FAR, (), FAR[:1])]
+    assert values(collected(memory, reads, *map(Value, range(3)))) == [21, 7, 14]
 
 
 def test_a_budget_ends_among_copies() -> None:

@@ -211,3 +211,15 @@ def test_alternatives_are_tried_in_order(kernel: Counting) -> None:
     assert found["b"] == {(): 2}
     assert "newest" in found.missing["c"]
     assert "oldest" in found.missing["c"]
+
+
+def test_a_number_larger_than_its_symbol(kernel: Counting) -> None:
+    """What a compiler made smaller (Clang: a byte for two values) is not read with what follows."""
+    kernel.variable("int started", 0)
+    symbol = kernel.world.symbols[-1]
+    kernel.world.symbols[-1] = symbol._replace(size=1)
+    kernel.world.write(symbol.address, b"\1\2\3\4")
+    reason = values(kernel, ["started"])["started"]
+    assert "4 bytes, its symbol 1" in str(reason)
+    assert "types:" in str(reason)
+    assert values(kernel, ["started"], types={"started": "uint8_t"}) == {"started": 1}

@@ -8,6 +8,7 @@ import pytest
 from fakes.compiling import ALLOCATION, PERCPU, Forged, forged
 from forge import cdecl
 
+from kvm_exporter.kvm.expressions.chunks import GAP
 from kvm_exporter.kvm.expressions.kernel import Kernel
 from kvm_exporter.kvm.expressions.program import ABSOLUTE, Formula, Read, Sum, Value
 from kvm_exporter.kvm.expressions.reads import Reads
@@ -109,11 +110,17 @@ def parts(offsets: Mapping[int, int], *, apart: bool = False) -> tuple[tuple[For
 
 
 def test_apart() -> None:
-    """Who wants to see each CPU's copy has a read for each; a copy that two share counts twice."""
+    """Who wants to see each CPU's copy has a read for each."""
     places = {0: 16, 2: 16 + ALLOCATION}
     assert parts(places, apart=True)[1].all == (
         Read(3, 16, "I"),
         Read(3, 16 + ALLOCATION, "I"),
     )
-    assert parts({0: 16, 2: 16})[0] == (Value(0), Value(0))
     assert parts(places)[1].all == (Read(3, 16, "I", copies=(ALLOCATION,)),)
+
+
+def test_near_copies() -> None:
+    """If any two are so near that they would be read at once, each is a read; in any order."""
+    assert len(parts({0: 16, 2: 1 << 20, 5: 16 + GAP})[0]) == 3
+    assert len(parts({0: 16, 2: 1 << 20, 5: 17 + GAP})[0]) == 1
+    assert parts({0: 16, 2: 16})[0] == (Value(0), Value(0))

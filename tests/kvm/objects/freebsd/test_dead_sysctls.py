@@ -509,16 +509,7 @@ def test_any_bytes_give_values_or_nothing(seed):
     """Of a tree whose memory is damaged: no other error, and an end."""
     dead = everything()
     sysctls = dead.sysctls()
-    chance = random.Random(seed)
-    blocks = [block for block in dead.kernel.world._blocks.values() if len(block) >= 8]
-    addresses = list(dead.kernel.world._blocks)
-    for _ in range(400):
-        block = chance.choice(blocks)
-        at = chance.randrange(len(block) - 7)
-        word = chance.choice(
-            [chance.choice(addresses), chance.getrandbits(64), chance.getrandbits(8)]
-        )
-        block[at : at + 8] = word.to_bytes(8, "little")
+    dead.kernel.world.damage(random.Random(seed), 400)
     try:
         found = list(sysctls.read(("",), texts=True))
     except KvmError:

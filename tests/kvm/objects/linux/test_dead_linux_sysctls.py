@@ -266,16 +266,7 @@ def test_any_bytes_give_values_or_nothing(seed):
     for at, handler in enumerate(("proc_dointvec", "proc_dostring", "proc_dointvec_jiffies") * 8):
         linux.number(f"d{at % 5}/e{at % 3}/n{at}", linux.ints(at, 7), handler)
     sysctls = linux.open()
-    chance = random.Random(seed)
-    blocks = [block for block in linux.world._blocks.values() if len(block) >= 8]
-    addresses = list(linux.world._blocks)
-    for _ in range(60):
-        block = chance.choice(blocks)
-        at = chance.randrange(len(block) - 7)
-        word = chance.choice(
-            [chance.choice(addresses), chance.getrandbits(64), chance.getrandbits(8)]
-        )
-        block[at : at + 8] = word.to_bytes(8, "little")
+    linux.world.damage(random.Random(seed), 60)
     try:
         found = list(sysctls.read(("",), texts=True))
     except KvmError:
