@@ -32,13 +32,14 @@ def _plain(kernel: Kernel, place: Place, type_: Scalar) -> Read:
 
 def _field(kernel: Kernel, place: Place, type_: Scalar) -> Read:
     """A bit-field: from the smallest aligned integer in which it lies, in packed structs from one
-    that begins where it does."""
+    that ends where it does."""
     first, width = place.bits or (0, 0)
     at = place.offset + first // 8
-    aligned = [(size, at - at % size) for size in INTEGER_CODES]
-    for size, start in (*aligned, *((size, at) for size in INTEGER_CODES)):
+    end = place.offset + (first + width + 7) // 8
+    widest = max(INTEGER_CODES)
+    for size, start in (*((one, at - at % one) for one in INTEGER_CODES), (widest, end - widest)):
         skipped = 8 * (place.offset - start) + first
-        if 0 < width <= 8 * size - skipped:
+        if skipped >= 0 and 0 < width <= 8 * size - skipped:
             little = kernel.abi.order == "<"
             shift = skipped if little else 8 * size - skipped - width
             code = INTEGER_CODES[size].upper()
