@@ -48,7 +48,7 @@ members = ["i_size", "i_blocks", "i_nlink", "i_mode", "i_state"]
 OURS = f"""
 {TIMED}{WANTED}
 from kvm_exporter import kvm
-from kvm_exporter.kvm.expressions.budgets import Budget
+from kvm_exporter.kvm.expressions.running.budgets import Budget
 from kvm_exporter.kvm.expressions.plan import Plan
 from kvm_exporter.kvm.expressions.wanted import List, Metric, Module, Step
 arrays = ["vm_event_states.event"] + [f"percpu(init_net.mib.{{one}})->mibs" for one in mibs]

@@ -10,7 +10,6 @@ from kvm_exporter.inspection.element import Element
 from kvm_exporter.inspection.explained import Worth
 from kvm_exporter.kvm import KvmError
 from kvm_exporter.kvm.abi import Abi
-from kvm_exporter.kvm.expressions.budgets import Budget
 from kvm_exporter.kvm.expressions.program import (
     ABSOLUTE,
     ELEMENT,
@@ -26,8 +25,9 @@ from kvm_exporter.kvm.expressions.program import (
     Spelled,
     Value,
 )
-from kvm_exporter.kvm.expressions.running import Runner
-from kvm_exporter.kvm.expressions.samples import Sample
+from kvm_exporter.kvm.expressions.running.budgets import Budget
+from kvm_exporter.kvm.expressions.running.runner import Runner
+from kvm_exporter.kvm.expressions.running.samples import Sample
 from kvm_exporter.kvm.memory import Memory
 
 LONGEST_TEXT = 256

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from kvm_exporter.inspection.report import Column, Report, Row, Table
 from kvm_exporter.kvm import Kvm, Symbol, SymbolMissing, TypeMissing
-from kvm_exporter.kvm.expressions.kinds import is_counters
-from kvm_exporter.kvm.expressions.phrases import quoted
+from kvm_exporter.kvm.expressions.compiling.kinds import is_counters
+from kvm_exporter.kvm.expressions.language.phrases import quoted
 from kvm_exporter.kvm.nm import N_EXT, N_TEXT
 from kvm_exporter.kvm.objects.copies import Variable
 from kvm_exporter.kvm.types.declare import spell

@@ -10,7 +10,7 @@ from kvm_exporter.inspection import arguments, questions
 from kvm_exporter.inspection.pointing import pointed
 from kvm_exporter.inspection.report import as_json, as_text
 from kvm_exporter.kvm import KvmError
-from kvm_exporter.kvm.expressions.syntax import ExpressionError
+from kvm_exporter.kvm.expressions.language.syntax import ExpressionError
 from kvm_exporter.opening import open_kernel
 
 

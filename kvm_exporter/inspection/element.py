@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kvm_exporter.kvm import KvmError
-from kvm_exporter.kvm.expressions.budgets import Budget
-from kvm_exporter.kvm.expressions.kernel import Kernel
-from kvm_exporter.kvm.expressions.listing import listed
+from kvm_exporter.kvm.expressions.compiling.kernel import Kernel
+from kvm_exporter.kvm.expressions.compiling.listing import listed
+from kvm_exporter.kvm.expressions.compiling.surroundings import Frame
 from kvm_exporter.kvm.expressions.program import (
     ABSOLUTE,
     ELEMENT,
@@ -22,8 +22,8 @@ from kvm_exporter.kvm.expressions.program import (
     Strided,
     Walk,
 )
-from kvm_exporter.kvm.expressions.running import Runner
-from kvm_exporter.kvm.expressions.surroundings import Frame
+from kvm_exporter.kvm.expressions.running.budgets import Budget
+from kvm_exporter.kvm.expressions.running.runner import Runner
 from kvm_exporter.kvm.expressions.wanted import Step
 from kvm_exporter.kvm.memory import Memory
 

@@ -20,19 +20,26 @@ from kvm_exporter.inspection.still import Still
 from kvm_exporter.inspection.whereabouts import whereabouts
 from kvm_exporter.inspection.whose import Whose, whose
 from kvm_exporter.kvm import Kvm, KvmError
-from kvm_exporter.kvm.expressions import totals
-from kvm_exporter.kvm.expressions.evaluating import Evaluation
-from kvm_exporter.kvm.expressions.kernel import Kernel
-from kvm_exporter.kvm.expressions.labelling import spelled
-from kvm_exporter.kvm.expressions.operands import Number as Amount
-from kvm_exporter.kvm.expressions.operands import Operand, Place, Reference
-from kvm_exporter.kvm.expressions.parsing import parse
+from kvm_exporter.kvm.expressions.compiling import totals
+from kvm_exporter.kvm.expressions.compiling.evaluating import Evaluation
+from kvm_exporter.kvm.expressions.compiling.kernel import Kernel
+from kvm_exporter.kvm.expressions.compiling.labelling import spelled
+from kvm_exporter.kvm.expressions.compiling.operands import Number as Amount
+from kvm_exporter.kvm.expressions.compiling.operands import Operand, Place, Reference
+from kvm_exporter.kvm.expressions.compiling.reads import Reads
+from kvm_exporter.kvm.expressions.compiling.spreads import Spread, mapped
+from kvm_exporter.kvm.expressions.compiling.surroundings import Frame
+from kvm_exporter.kvm.expressions.language.parsing import parse
+from kvm_exporter.kvm.expressions.language.syntax import (
+    Cast,
+    ExpressionError,
+    Index,
+    Member,
+    Node,
+    Number,
+)
+from kvm_exporter.kvm.expressions.language.writing import written
 from kvm_exporter.kvm.expressions.program import ABSOLUTE, ELEMENT, Formula, Read
-from kvm_exporter.kvm.expressions.reads import Reads
-from kvm_exporter.kvm.expressions.spreads import Spread, mapped
-from kvm_exporter.kvm.expressions.surroundings import Frame
-from kvm_exporter.kvm.expressions.syntax import Cast, ExpressionError, Index, Member, Node, Number
-from kvm_exporter.kvm.expressions.writing import written
 from kvm_exporter.kvm.types.declare import spell
 
 SUM, EACH, ALL = "sum", "each", "all"

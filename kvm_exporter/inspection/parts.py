@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvm_exporter.kvm.expressions.kernel import Kernel
-from kvm_exporter.kvm.expressions.operands import Operand, Place, Reference
-from kvm_exporter.kvm.expressions.spreads import CPU, JAIL, Keys, Spread
-from kvm_exporter.kvm.expressions.syntax import Cast, Index, Member, Name, Node
+from kvm_exporter.kvm.expressions.compiling.kernel import Kernel
+from kvm_exporter.kvm.expressions.compiling.operands import Operand, Place, Reference
+from kvm_exporter.kvm.expressions.compiling.spreads import CPU, JAIL, Keys, Spread
+from kvm_exporter.kvm.expressions.language.syntax import Cast, Index, Member, Name, Node
 from kvm_exporter.kvm.objects.copies import Variable
 from kvm_exporter.kvm.types.declare import spell
 

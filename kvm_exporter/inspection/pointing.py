@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvm_exporter.kvm.expressions.syntax import ExpressionError
+from kvm_exporter.kvm.expressions.language.syntax import ExpressionError
 
 BEFORE, AFTER = 60, 40
 """Characters of a long expression that are shown around the column."""

@@ -12,9 +12,9 @@ from kvm_exporter.inspection import candidates, explain
 from kvm_exporter.inspection.arguments import Inspection, Subject, complete, inspection
 from kvm_exporter.inspection.element import Chosen
 from kvm_exporter.inspection.pointing import pointed
-from kvm_exporter.kvm.expressions.parsing import parse as parse_expression
-from kvm_exporter.kvm.expressions.syntax import ExpressionError
-from kvm_exporter.kvm.expressions.type_names import type_name
+from kvm_exporter.kvm.expressions.compiling.type_names import type_name
+from kvm_exporter.kvm.expressions.language.parsing import parse as parse_expression
+from kvm_exporter.kvm.expressions.language.syntax import ExpressionError
 from kvm_exporter.kvm.expressions.wanted import Step
 
 EPILOG = {

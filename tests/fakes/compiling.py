@@ -15,7 +15,7 @@ from forge import cdecl
 
 from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.errors import Fault, KvmError, TypeMissing
-from kvm_exporter.kvm.expressions.compiling import compile_module
+from kvm_exporter.kvm.expressions.compiling.modules import compile_module
 from kvm_exporter.kvm.expressions.program import Compiled, Read, Series
 from kvm_exporter.kvm.expressions.wanted import List, Metric, Module
 from kvm_exporter.kvm.memory import Symbol

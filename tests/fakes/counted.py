@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fakes.counting import opened
 from forge.counting import PAGE, Counting
 
-from kvm_exporter.kvm.expressions.budgets import Budget
 from kvm_exporter.kvm.expressions.plan import Plan
-from kvm_exporter.kvm.expressions.running import Collected
+from kvm_exporter.kvm.expressions.running.budgets import Budget
+from kvm_exporter.kvm.expressions.running.runner import Collected
 from kvm_exporter.kvm.expressions.wanted import List, Metric, Module
 from kvm_exporter.kvm.memory import Memory
 from kvm_exporter.kvm.objects.freebsd.copies import FreeBSDCopies

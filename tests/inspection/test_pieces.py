@@ -11,7 +11,7 @@ from kvm_exporter.inspection.still import Still
 from kvm_exporter.inspection.whose import Whose, whose
 from kvm_exporter.kvm import KvmError, Unsupported
 from kvm_exporter.kvm.errors import Fault
-from kvm_exporter.kvm.expressions.syntax import ExpressionError
+from kvm_exporter.kvm.expressions.language.syntax import ExpressionError
 from kvm_exporter.kvm.live.devmem import DeviceMemory, NoMemory
 from kvm_exporter.kvm.live.kcore import Kcore
 from kvm_exporter.kvm.memory import Place

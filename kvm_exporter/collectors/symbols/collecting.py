@@ -13,9 +13,9 @@ from kvm_exporter.collectors.symbols.families import Families
 from kvm_exporter.collectors.symbols.files import SymbolsOptions, load, shipped
 from kvm_exporter.collectors.symbols.options import ModuleOptions
 from kvm_exporter.kvm import Kvm, KvmError
-from kvm_exporter.kvm.expressions.budgets import Budget
 from kvm_exporter.kvm.expressions.plan import Plan
-from kvm_exporter.kvm.expressions.running import Collected
+from kvm_exporter.kvm.expressions.running.budgets import Budget
+from kvm_exporter.kvm.expressions.running.runner import Collected
 from kvm_exporter.metric import Family
 
 OWN = "own"

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from kvm_exporter.kvm.expressions.parsing import parse
-from kvm_exporter.kvm.expressions.syntax import ExpressionError
+from kvm_exporter.kvm.expressions.language.parsing import parse
+from kvm_exporter.kvm.expressions.language.syntax import ExpressionError
 from kvm_exporter.typed_yaml.option import Check, Count, Help, OneOrMore, OptionError, Seconds
 
 METRIC_NAME = re.compile(r"[a-z][a-z0-9_]*")

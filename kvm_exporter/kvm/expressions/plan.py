@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from kvm_exporter.kvm.expressions.budgets import Budget
-from kvm_exporter.kvm.expressions.compiling import compile_module
+from kvm_exporter.kvm.expressions.compiling.modules import compile_module
 from kvm_exporter.kvm.expressions.program import Compiled
-from kvm_exporter.kvm.expressions.running import Collected, Runner
+from kvm_exporter.kvm.expressions.running.budgets import Budget
+from kvm_exporter.kvm.expressions.running.runner import Collected, Runner
 from kvm_exporter.kvm.expressions.wanted import Missing, Module
 from kvm_exporter.kvm.objects.copies import Copies
 from kvm_exporter.kvm.target import Target

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvm_exporter.kvm.errors import AccessDenied, KvmError
-from kvm_exporter.kvm.expressions import compiling
+from kvm_exporter.kvm.expressions.compiling import modules as compiling
 from kvm_exporter.kvm.expressions.wanted import List, Metric, Step
 
 TEXTS = """

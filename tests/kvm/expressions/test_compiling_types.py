@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.errors import TypeMissing
-from kvm_exporter.kvm.expressions import compiling
-from kvm_exporter.kvm.expressions.budgets import Budget
+from kvm_exporter.kvm.expressions.compiling import modules as compiling
 from kvm_exporter.kvm.expressions.program import Compiled
-from kvm_exporter.kvm.expressions.running import Runner
+from kvm_exporter.kvm.expressions.running.budgets import Budget
+from kvm_exporter.kvm.expressions.running.runner import Runner
 from kvm_exporter.kvm.expressions.wanted import List, Metric, Module, Step
 from kvm_exporter.kvm.tally import Tally
 from kvm_exporter.kvm.target import Target

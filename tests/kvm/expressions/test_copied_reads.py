@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvm_exporter.kvm.abi import Abi
-from kvm_exporter.kvm.expressions.budgets import Budget
 from kvm_exporter.kvm.expressions.program import (
     ABSOLUTE,
     ELEMENT,
@@ -30,7 +29,8 @@ from kvm_exporter.kvm.expressions.program import (
     Value,
     Walk,
 )
-from kvm_exporter.kvm.expressions.running import Collected, Runner
+from kvm_exporter.kvm.expressions.running.budgets import Budget
+from kvm_exporter.kvm.expressions.running.runner import Collected, Runner
 
 ABIS = [Abi("<", 8), Abi(">", 8), Abi("<", 4), Abi(">", 4)]
 FAR = (2 * PAGE, 5 * PAGE + 64)

@@ -7,7 +7,7 @@ from fakes.counted import values
 from fakes.nodes import MACHINES, asked, by_id, kernel_of, listed, nodes
 from forge.counting import LISTS, RB_ENTRIES
 
-from kvm_exporter.kvm.expressions.budgets import Budget
+from kvm_exporter.kvm.expressions.running.budgets import Budget
 
 
 @pytest.fixture(params=MACHINES)

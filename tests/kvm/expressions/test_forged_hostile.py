@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kvm_exporter.kvm.errors import KvmError
-from kvm_exporter.kvm.expressions import spreads
+from kvm_exporter.kvm.expressions.compiling import spreads
 from kvm_exporter.kvm.expressions.plan import Plan
 from kvm_exporter.kvm.expressions.wanted import List, Metric, Module, Step
 from kvm_exporter.kvm.objects.freebsd.copies import FreeBSDCopies

@@ -11,7 +11,7 @@ from fakes.nodes import IDS, MACHINES, USED, asked, by_id, kernel_of, listed, no
 from forge.counting import Counting
 from forge.world import Thing
 
-from kvm_exporter.kvm.expressions.budgets import Budget
+from kvm_exporter.kvm.expressions.running.budgets import Budget
 from kvm_exporter.kvm.expressions.wanted import List, Metric, Step
 
 

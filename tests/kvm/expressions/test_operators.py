@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvm_exporter.kvm.expressions.operators import BINARY, UNARY, whole, wrapping
+from kvm_exporter.kvm.expressions.running.operators import BINARY, UNARY, whole, wrapping
 
 INTEGERS = st.integers(-(2**64), 2**64)
 NUMBERS = INTEGERS | st.floats()

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kvm_exporter.kvm.expressions import writing
-from kvm_exporter.kvm.expressions.parsing import DEEPEST, parse, parts
-from kvm_exporter.kvm.expressions.syntax import (
+from kvm_exporter.kvm.expressions.language import writing
+from kvm_exporter.kvm.expressions.language.parsing import DEEPEST, parse, parts
+from kvm_exporter.kvm.expressions.language.syntax import (
     Binary,
     Call,
     Cast,
@@ -27,7 +27,7 @@ from kvm_exporter.kvm.expressions.syntax import (
     Number,
     Unary,
 )
-from kvm_exporter.kvm.expressions.tokens import LONGEST
+from kvm_exporter.kvm.expressions.language.tokens import LONGEST
 
 NAMES = st.from_regex(r"[a-zA-Z_][a-z_0-9]{0,8}", fullmatch=True).filter(
     lambda name: (

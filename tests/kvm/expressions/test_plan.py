@@ -9,8 +9,8 @@ from fakes.counting import opened
 from forge.counting import PAGE, Counting
 
 from kvm_exporter.kvm.errors import FormatError, KvmError
-from kvm_exporter.kvm.expressions.budgets import Budget
 from kvm_exporter.kvm.expressions.plan import Plan
+from kvm_exporter.kvm.expressions.running.budgets import Budget
 from kvm_exporter.kvm.expressions.wanted import Metric, Module
 from kvm_exporter.kvm.objects.freebsd.copies import FreeBSDCopies
 

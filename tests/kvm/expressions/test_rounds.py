@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from fakes.bare_memory import PAGE, Bare
 
-from kvm_exporter.kvm.expressions import rounds as module
-from kvm_exporter.kvm.expressions.budgets import Budget, Ledger
-from kvm_exporter.kvm.expressions.chunks import Field
-from kvm_exporter.kvm.expressions.reading import Reading
-from kvm_exporter.kvm.expressions.rounds import Numbers
+from kvm_exporter.kvm.expressions.running import rounds as module
+from kvm_exporter.kvm.expressions.running.budgets import Budget, Ledger
+from kvm_exporter.kvm.expressions.running.chunks import Field
+from kvm_exporter.kvm.expressions.running.reading import Reading
+from kvm_exporter.kvm.expressions.running.rounds import Numbers
 
 
 def filled(memory: Bare, bases: list[int | None], ledger: Ledger) -> list[tuple[object, ...]]:

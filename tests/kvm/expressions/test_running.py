@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.errors import AccessDenied, FormatError, KvmError, Unsupported
-from kvm_exporter.kvm.expressions.budgets import Budget
 from kvm_exporter.kvm.expressions.program import (
     ABSOLUTE,
     TEXT,
@@ -31,7 +30,8 @@ from kvm_exporter.kvm.expressions.program import (
     Truncated,
     Value,
 )
-from kvm_exporter.kvm.expressions.running import Collected, Runner
+from kvm_exporter.kvm.expressions.running.budgets import Budget
+from kvm_exporter.kvm.expressions.running.runner import Collected, Runner
 
 ABIS = [Abi("<", 8), Abi(">", 8), Abi("<", 4), Abi(">", 4)]
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvm_exporter.kvm.expressions.samples import Samples, told
+from kvm_exporter.kvm.expressions.running.samples import Samples, told
 
 A, B, C = ("a",), ("b",), ("c",)
 LABELS = st.sampled_from([A, B, C])

@@ -8,11 +8,11 @@ import pytest
 from fakes.compiling import ALLOCATION, PERCPU, Forged, forged
 from forge import cdecl
 
-from kvm_exporter.kvm.expressions.chunks import GAP
-from kvm_exporter.kvm.expressions.kernel import Kernel
+from kvm_exporter.kvm.expressions.compiling.kernel import Kernel
+from kvm_exporter.kvm.expressions.compiling.reads import Reads
+from kvm_exporter.kvm.expressions.compiling.strides import copied
 from kvm_exporter.kvm.expressions.program import ABSOLUTE, Formula, Read, Sum, Value
-from kvm_exporter.kvm.expressions.reads import Reads
-from kvm_exporter.kvm.expressions.strides import copied
+from kvm_exporter.kvm.expressions.running.chunks import GAP
 from kvm_exporter.kvm.target import Target
 
 TEXTS = """

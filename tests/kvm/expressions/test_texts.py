@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvm_exporter.kvm.expressions.texts import text
+from kvm_exporter.kvm.expressions.running.texts import text
 
 
 def unescaped(shown: str) -> bytes:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from kvm_exporter.kvm.abi import Abi
 from kvm_exporter.kvm.errors import TypeMissing
-from kvm_exporter.kvm.expressions.syntax import ExpressionError
-from kvm_exporter.kvm.expressions.type_names import find_type, type_name
+from kvm_exporter.kvm.expressions.compiling.type_names import find_type, type_name
+from kvm_exporter.kvm.expressions.language.syntax import ExpressionError
 from kvm_exporter.kvm.types.declare import spell
 from kvm_exporter.kvm.types.flatten import is_signed, size_of
 from kvm_exporter.kvm.types.model import (

@@ -12,8 +12,8 @@ from system.guests.seen import opened
 
 from kvm_exporter.collectors.symbols import asking, files
 from kvm_exporter.collectors.symbols.options import ModuleOptions
-from kvm_exporter.kvm.expressions.budgets import Budget
 from kvm_exporter.kvm.expressions.plan import Plan
+from kvm_exporter.kvm.expressions.running.budgets import Budget
 from kvm_exporter.kvm.handle import Kvm
 
 MODULES = Path(__file__).parents[3] / "config" / "symbols"

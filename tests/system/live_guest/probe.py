@@ -20,8 +20,8 @@ from pathlib import Path
 
 from kvm_exporter import kvm as kernel
 from kvm_exporter.collectors.symbols import asking, files
-from kvm_exporter.kvm.expressions.budgets import Budget
 from kvm_exporter.kvm.expressions.plan import Plan
+from kvm_exporter.kvm.expressions.running.budgets import Budget
 from kvm_exporter.kvm.expressions.wanted import Metric, Module
 from kvm_exporter.kvm.objects.linux.percpu import PerCpu
 

@@ -14,8 +14,8 @@ from forge.linux_system_world import ONLINE, POSSIBLE, QUEUES
 from forge.world import FUNC, World
 
 from kvm_exporter.kvm.errors import KvmError, TypeMissing
-from kvm_exporter.kvm.expressions.budgets import Budget
 from kvm_exporter.kvm.expressions.plan import Plan
+from kvm_exporter.kvm.expressions.running.budgets import Budget
 from kvm_exporter.kvm.expressions.wanted import Metric, Module
 from kvm_exporter.kvm.memory import Symbol
 from kvm_exporter.kvm.objects.copies import Variable

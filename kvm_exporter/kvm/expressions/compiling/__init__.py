@@ -1,0 +1,1 @@
+"""What does an expression mean in this kernel?  Its tree becomes a program."""

@@ -1,0 +1,1 @@
+"""What does an expression say?  Its text becomes a tree of parts."""

@@ -1,0 +1,1 @@
+"""What does a program give?  It is run again and again, in few reads."""
