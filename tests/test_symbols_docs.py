@@ -215,11 +215,14 @@ def test_what_the_first_example_prints(kvm):
     assert text.strip() == blocks("")[0].strip()
 
 
-def test_sysctls_are_good():
+def test_sysctls_are_good(tmp_path):
     """The example of sysctls is one that the exporter takes."""
     [text] = [text for text in blocks("yaml") if "sysctl" in text]
-    source = document.parse(f"collectors: {{symbols: {{modules: []}}}}\n{text}", "docs.yml")
-    assert source.problems == ()
+    path = tmp_path / "docs.yml"
+    path.write_text(text, encoding="utf-8")
+    module = files.load(path)
+    assert [one.tree for one in module.sysctls] == ["vm.stats", "dev"]
+    assert [one.sysctl for one in module.metrics] == ["vm.stats.sys.v_swtch"]
 
 
 @pytest.mark.parametrize(

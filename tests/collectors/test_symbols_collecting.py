@@ -211,7 +211,7 @@ def test_no_reason_tells_an_address(kernel, tmp_path):
     assert "0x… is in no linker set" in reason
 
 
-def test_what_fails_costs_only_its_own_part(kernel, tmp_path):
+def test_what_fails_costs_only_its_own_part(kernel, tmp_path, caplog):
     """Sysctls that are refused leave the symbols' metrics; the module says that it failed."""
     kvm = as_kvm(kernel)
 
@@ -219,10 +219,12 @@ def test_what_fails_costs_only_its_own_part(kernel, tmp_path):
         raise AccessDenied("sysctl: Operation not permitted")
 
     kvm.sysctls = refused
-    modules = (module(tmp_path, GOOD + "sysctls: [{tree: dev}]"),)
-    found = collected(Symbols(SymbolsOptions(modules)), kvm)
+    symbols = Symbols(SymbolsOptions((module(tmp_path, GOOD + "sysctls: [{tree: dev}]"),)))
+    found = collected(symbols, kvm)
     assert found["kvm_symbol_packets_total"] == {(): 30}
     assert found["kvm_symbols_module_success"] == {("module",): 0}
+    assert collected(symbols, kvm)
+    assert caplog.text.count("module module failed: sysctl: Operation not permitted") == 1
 
 
 def test_metrics_of_the_configuration_itself(kernel, tmp_path):

@@ -147,6 +147,9 @@ BAD = {
     "prefix": ("metrics: [{name: kvm_symbol_b, symbol: b}]", "1:18", "name", "leave kvm_symbol_"),
     "nothing to count": ("metrics: [{name: a}]", "1:18", "name", "symbol or sysctl is missing"),
     "both": ("metrics: [{name: a, symbol: b, sysctl: c}]", "1:40", "sysctl", "not both"),
+    "index twice": (
+        "metrics: [{name: a, symbol: 'b[*]', index: [c, c]}]", "1:44", "index", "twice",
+    ),
     "a sysctl's label": (
         "metrics: [{name: a, sysctl: b, labels: {c: d}}]", "1:40", "labels", "no labels",
     ),

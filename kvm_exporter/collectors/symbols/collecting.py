@@ -76,6 +76,7 @@ class Module:
         self._plan: Plan | None = None
         self._families = Families((), ())
         self._missing: Sequence[tuple[str, str]] = ()
+        self._logged = ""
 
     def collect(self, kvm: Kvm) -> Sequence[Family]:
         """The module's families; what fails leaves an error in the account, and the others be."""
@@ -153,8 +154,11 @@ class Module:
             self.account.exceeded[collected.stopped] += 1
 
     def _fail(self, error: str) -> None:
+        """Note an error; log it unless it is the one of the last failure."""
         self.account.error = error
-        log.debug("module %s failed: %s", self.account.module, error)
+        if error != self._logged:
+            log.warning("module %s failed: %s", self.account.module, error)
+        self._logged = error
 
 
 class Symbols:

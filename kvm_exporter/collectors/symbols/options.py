@@ -6,7 +6,7 @@ docs/symbols.md is the reference of the language in which expressions are writte
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -34,7 +34,9 @@ def _no_part(text: str) -> Iterable[str]:
     return () if text.startswith(LITERAL) else _no_expression(text)
 
 
-def _no_label_names(names: Iterable[str]) -> Iterable[str]:
+def _no_label_names(names: Collection[str]) -> Iterable[str]:
+    if len(set(names)) < len(names):
+        yield "a label is named twice"
     for name in names:
         if not LABEL_NAME.fullmatch(name):
             yield f"{name!r} cannot be a label: small letters, digits and _, a letter first"

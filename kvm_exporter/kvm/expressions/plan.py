@@ -36,10 +36,6 @@ class Plan:
         """What this kernel does not have, as it was compiled last."""
         return self._current()[1].missing
 
-    def compile(self) -> None:
-        """Compile the module as of now, which no budget limits, unless that is done already."""
-        self._compile()
-
     def collect(self, budget: Budget) -> Collected:
         """All samples.
 

@@ -45,10 +45,10 @@ NAMELESS = Sysctl((), ())
 class Leaf:
     """A leaf, and how it is read; ``reader`` None: not at all.
 
-    ``denied``: the kernel said ENOENT when it was read last, which a handler may say as well.
+    ``absent``: the kernel said ENOENT when it was read last, which a handler may say as well.
     """
 
-    __slots__ = ("denied", "mib", "reader", "size", "sysctl", "text")
+    __slots__ = ("absent", "mib", "reader", "size", "sysctl", "text")
 
     def __init__(self, mib: Mib, sysctl: Sysctl, reader: Reader | None) -> None:
         self.mib = mib
@@ -56,7 +56,7 @@ class Leaf:
         self.reader = reader
         self.size = reader.size if reader else None
         self.text = isinstance(reader, Text)
-        self.denied = False
+        self.absent = False
 
     def widen(self) -> None:
         """Remember that the answer is longer than a value of its type (rule 2)."""
@@ -108,9 +108,9 @@ class LiveSysctls:
                 if not wanted or leaf.mib in seen or below(leaf.sysctl.parts, others):
                     continue
                 seen.add(leaf.mib)
-                denied = leaf.denied
-                value, leaf.denied = self._value(leaf)
-                tree.stale |= leaf.denied and not denied
+                absent = leaf.absent
+                value, leaf.absent = self._value(leaf)
+                tree.stale |= leaf.absent and not absent
                 if value is not None:
                     yield Setting(leaf.sysctl, value)
 

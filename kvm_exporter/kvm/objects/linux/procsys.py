@@ -70,6 +70,8 @@ class ProcSys:
                 yield parts
             else:
                 waiting += [((*parts, name), deeper) for name, deeper in inside]
+        if waiting:
+            self._tally.add(SOURCE, errno.E2BIG)
 
     def _entries(self, parts: tuple[str, ...]) -> list[tuple[str, bool]] | None:
         """What a directory has, the last first; None for a file."""

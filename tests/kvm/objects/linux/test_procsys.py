@@ -8,6 +8,7 @@ import os
 import pytest
 
 from kvm_exporter.kvm.live.procfs import Procfs
+from kvm_exporter.kvm.objects.linux import procsys
 from kvm_exporter.kvm.objects.linux.procsys import ProcSys
 from kvm_exporter.kvm.tally import Tally
 
@@ -196,3 +197,13 @@ def test_no_name_leads_out_of_the_tree(machine):
     for name in ("//.secret", "../secret", "/secret", "vm.//.//.secret", "secret\0", "..", "."):
         assert machine.sysctls.one(name) is None
         assert machine.values(name) == {}
+
+
+def test_what_is_too_much_is_counted(machine, monkeypatch):
+    """Files beyond those that are looked at are missing, and that is told."""
+    monkeypatch.setattr(procsys, "MOST", 5)
+    found = machine.values()
+    assert 0 < len(found) < 2
+    assert machine.tally.counts() == {("proc sys", "E2BIG"): 1}
+    monkeypatch.undo()
+    assert len(machine.values()) == 2
