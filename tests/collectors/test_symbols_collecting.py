@@ -144,6 +144,21 @@ def test_it_is_compiled_once(kernel, tmp_path):
     assert third["kvm_symbols_compilations_total"] == {("module",): 2}
 
 
+def test_the_kernel_is_asked_once_whether_it_changed(kernel, tmp_path):
+    """However many modules there are, and when it did, all of them are compiled and read again."""
+    texts = {name: f"metrics: [{{name: {name}, symbol: packets}}]" for name in "abc"}
+    modules = tuple(module(tmp_path, text, name) for name, text in texts.items())
+    symbols, kvm = Symbols(SymbolsOptions(modules)), as_kvm(kernel)
+    answers = iter([1, 1, 1, 2, 2, 2])
+    kvm.copies.generation = lambda: next(answers)
+    collected(symbols, kvm)  # 1 before and after
+    found = collected(symbols, kvm)  # 1 before, 2 after: all again
+    assert found["kvm_symbols_compilations_total"] == dict.fromkeys([("a",), ("b",), ("c",)], 2)
+    found = collected(symbols, kvm)
+    assert found["kvm_symbols_compilations_total"] == dict.fromkeys([("a",), ("b",), ("c",)], 2)
+    assert list(answers) == []
+
+
 def test_a_name_has_one_owner(kernel, tmp_path, caplog):
     """Of two modules with a metric of one name the first gives it, and a warning tells."""
     modules = (module(tmp_path, GOOD, "first"), module(tmp_path, OTHER, "second"))
@@ -194,10 +209,10 @@ def test_what_is_missing_is_told_once_however_often_it_is_looked_for(kernel, tmp
     text = "metrics: [{name: nothing, sysctl: vm.zzz}, {name: late, sysctl: vm.late}]"
     one, kvm = Module("m", module(tmp_path, text).content, lambda: 0.0), as_kvm(kernel)
     for _ in range(3):
-        one.collect(kvm)
+        one.collect(kvm, None)
     assert [name for name, _ in one.account.missing] == ["nothing", "late"]
     kvm.sysctl = {"vm.late": SETTINGS[0]}.get
-    one.collect(kvm)
+    one.collect(kvm, None)
     assert [name for name, _ in one.account.missing] == ["nothing"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from time import monotonic
 
 from kvm_exporter.collectors.symbols import account, asking, sysctls
@@ -67,7 +67,7 @@ class Module:
         self._by_sysctl = [one for one in options.metrics if one.sysctl]
         trees = [sysctls.Tree(one.tree, one.without) for one in options.sysctls]
         self._parts: list[Callable[[Kvm], Iterable[Family]]] = [
-            *([self._of_symbols] if self._numbered else ()),
+            *([self._of_symbols] if self.reads_memory else ()),
             *([self._of_sysctls] if self._by_sysctl else ()),
             *([sysctls.Sysctls(trees).families] if trees else ()),
         ]
@@ -77,10 +77,12 @@ class Module:
         self._families = Families((), ())
         self._missing: Sequence[tuple[str, str]] = ()
         self._logged = ""
+        self._generation: Hashable = None
 
-    def collect(self, kvm: Kvm) -> Sequence[Family]:
+    def collect(self, kvm: Kvm, generation: Hashable) -> Sequence[Family]:
         """The module's families; what fails leaves an error in the account, and the others be."""
         begin = self._clock()
+        self._generation = generation
         self.account.error = ""
         self.account.missing = self._missing
         found: list[Family] = []
@@ -92,9 +94,17 @@ class Module:
         self.account.seconds = self._clock() - begin
         return found
 
-    def is_compiled(self, kvm: Kvm) -> bool:
-        """Whether it has a plan for that kernel already, or needs none."""
-        return not self._numbered or (self._plan is not None and self._kvm is kvm)
+    @property
+    def reads_memory(self) -> bool:
+        """Whether it has more than sysctls."""
+        return bool(self._numbered)
+
+    def is_compiled(self, kvm: Kvm, generation: Hashable) -> bool:
+        """Whether it has a plan for that kernel as it is now, or needs none."""
+        if not self.reads_memory:
+            return True
+        plan = self._plan if self._kvm is kvm else None
+        return plan is not None and plan.is_compiled(generation)
 
     def postpone(self) -> None:
         """Leave it to a later collection."""
@@ -123,7 +133,8 @@ class Module:
         limit = self._options.budget
         expired = Deadline(self._clock, limit.time_seconds)
         before = plan.compilations
-        collected = plan.collect(Budget(limit.bytes, limit.elements, expired))
+        budget = Budget(limit.bytes, limit.elements, expired)
+        collected = plan.collect(budget, self._generation)
         if plan.compilations != before:
             self.account.compilations += plan.compilations - before
             self._families = Families(self._numbered, plan.labels)
@@ -176,22 +187,40 @@ class Symbols:
         """
         if self._modules is None:
             self._modules = tuple(self._made(self._chosen(kvm)))
-        found: list[Family] = []
-        compiling = 0.0
-        for module in self._modules:
-            if module.is_compiled(kvm):
-                found += module.collect(kvm)
-            elif compiling < COMPILING_SECONDS:
-                found += module.collect(kvm)
-                compiling += module.account.seconds
-            else:
-                module.postpone()
+        before = self._generation(kvm)
+        found = self._collected(self._modules, kvm, before)
+        if (after := self._generation(kvm)) != before:
+            # what a kernel module had may be another's by now
+            found = self._collected(self._modules, kvm, after)
         accounts = [module.account for module in self._modules]
         if accounts and not found and all(one.error for one in accounts):
             raise KvmError(accounts[0].error)
         unique = {family.metric.name: family for family in reversed(found)}  # trees may overlap
         # the accounts first: if there are too many series, they must not be those that are dropped
         return [*account.families(accounts), *reversed(unique.values())]
+
+    def _generation(self, kvm: Kvm) -> Hashable:
+        """What changes with the kernel's modules; None where nobody wants its memory, or it cannot
+        be read, which whoever reads it tells."""
+        if not any(module.reads_memory for module in self._modules or ()):
+            return None
+        try:
+            return kvm.copies.generation()
+        except KvmError:
+            return None
+
+    def _collected(self, modules: Iterable[Module], kvm: Kvm, generation: Hashable) -> list[Family]:
+        found: list[Family] = []
+        compiling = 0.0
+        for module in modules:
+            if module.is_compiled(kvm, generation):
+                found += module.collect(kvm, generation)
+            elif compiling < COMPILING_SECONDS:
+                found += module.collect(kvm, generation)
+                compiling += module.account.seconds
+            else:
+                module.postpone()
+        return found
 
     def _made(self, chosen: Iterable[tuple[str, ModuleOptions]]) -> Iterator[Module]:
         """The modules, without metrics whose family an earlier one has."""

@@ -36,24 +36,29 @@ class Plan:
         """What this kernel does not have, as it was compiled last."""
         return self._current()[1].missing
 
-    def collect(self, budget: Budget) -> Collected:
+    def is_compiled(self, generation: Hashable) -> bool:
+        """Whether it has been compiled for the kernel as of ``generation`` (``Copies``)."""
+        return self._compiled is not None and self._compiled[0] == generation
+
+    def collect(self, budget: Budget, generation: Hashable = None) -> Collected:
         """All samples.
 
         What a module had may be another's when it is unloaded meanwhile: then, once, all is
-        compiled and read again.
+        compiled and read again.  Who collects several plans gives the ``generation``, asks for it
+        again when all are done, and collects them again if it has become another.
         """
-        before, _, runner = self._compile()
-        collected = runner.collect(budget)
-        if self._copies.generation() == before:
+        before = self._copies.generation() if generation is None else generation
+        collected = self._compile(before)[2].collect(budget)
+        if generation is not None:
             return collected
-        return self._compile()[2].collect(budget)
+        after = self._copies.generation()
+        return collected if after == before else self._compile(after)[2].collect(budget)
 
     def _current(self) -> tuple[Hashable, Compiled, Runner]:
-        return self._compiled or self._compile()
+        return self._compiled or self._compile(self._copies.generation())
 
-    def _compile(self) -> tuple[Hashable, Compiled, Runner]:
-        """The module as of now, compiled unless it is already."""
-        generation = self._copies.generation()
+    def _compile(self, generation: Hashable) -> tuple[Hashable, Compiled, Runner]:
+        """The module as of that generation, compiled unless it is already."""
         if self._compiled is None or self._compiled[0] != generation:
             compiled = compile_module(self._target, self._copies, self._module)
             runner = Runner(compiled, self._target.memory, self._target.abi)
